@@ -1,0 +1,268 @@
+"""Every message a user can meet, numbered.
+
+A message says what was wrong, with which value, and what to do next. The numbers are kept in
+blocks, one a room: text 001-019, encoder 020-059, pipeline and command line 060-099.
+"""
+
+from __future__ import annotations
+
+
+class _Coded(type):
+    """Puts the name of a message in front of it: ``Errors.SM001`` reads ``[SM001] ...``."""
+
+    def __getattribute__(cls, name: str) -> str:
+        message: str = super().__getattribute__(name)
+        return message if name.startswith("__") else f"[{name}] {message}"
+
+
+class Errors(metaclass=_Coded):
+    """Messages of exceptions."""
+
+    SM001 = (
+        "There is no tokenizer.json in '{folder}' (found: {there}). Write one once, with any "
+        "version of transformers that can read this checkpoint: "
+        "AutoTokenizer.from_pretrained(checkpoint).save_pretrained('{folder}')."
+    )
+    SM002 = (
+        "Cannot read {file} from {source}: {error}. The file is damaged or was written for another "
+        "program; copy it again, or save the tokenizer once more with "
+        "AutoTokenizer.from_pretrained(checkpoint).save_pretrained(folder)."
+    )
+    SM003 = (
+        "The setting `max_length` leaves room for {capacity} pieces in a window once the special "
+        "tokens are in it. Set it so that at least 1 fits."
+    )
+    SM004 = (
+        "The setting `stride` (neighbouring windows overlap by this many pieces) is {overlap}. It "
+        "has to be at least 0 and less than the {capacity} pieces that a window holds: lower "
+        "`stride` or raise `max_length`."
+    )
+
+    # The encoder network
+    SM020 = (
+        "This is not a ModernBERT configuration: its model_type is '{found}'. Give a folder or hub "
+        "name of a ModernBERT checkpoint, or use an architecture that takes any Hugging Face encoder."
+    )
+    SM021 = (
+        "config.json holds settings this version does not know: {keys}. They may change what the "
+        "network computes. Remove them if they don't, or update spacy_modernbert."
+    )
+    SM022 = (
+        "config.json holds a setting this encoder can't take: {key} is {value!r}, and should be "
+        "{need}. Check that the checkpoint is an unmodified ModernBERT."
+    )
+    SM023 = (
+        "config.json contradicts itself: {one} is {one_value!r}, but {other} is {other_value!r}. "
+        "Correct the one that is wrong; the checkpoint's own documentation should say which."
+    )
+    SM024 = "Unknown precision '{precision}'. Choose one of: {choices}."
+
+    # Checkpoints (encoder/hub.py, storage.py, checkpoint.py, foreign.py)
+    SM040 = (
+        "Can't find the checkpoint '{name}': {reason}. Give the path of a folder that holds "
+        "config.json, tokenizer.json and model.safetensors, or download the checkpoint once on a "
+        "machine with a network: `huggingface-cli download {name}`."
+    )
+    SM041 = (
+        "The checkpoint folder {folder} has no {file}. A checkpoint needs config.json, "
+        "tokenizer.json and model.safetensors (or pytorch_model.bin): copy the missing file from "
+        "where the others came from."
+    )
+    SM042 = (
+        "Can't read tensors from {path}: {reason}. The file is damaged, cut short or of another "
+        "kind. Copy or download it again; a pickled checkpoint that holds more than tensors has to "
+        "be converted to safetensors by someone who trusts it."
+    )
+    SM043 = "Can't read {path}: {reason}. Copy or download the file again."
+    SM044 = (
+        "The weights don't fit the configuration. Missing: {missing}. Left over: {unknown}. Check "
+        "that config.json and the weights file belong to the same checkpoint."
+    )
+    SM045 = (
+        "The weight '{name}' has the shape {found}, but the configuration asks for {expected}. "
+        "Check that config.json and the weights file belong to the same checkpoint."
+    )
+    SM046 = (
+        "{source} holds tensors, but was not written by spacy_modernbert: the header has no "
+        "configuration. To use a checkpoint folder, give its path or hub name as the setting "
+        "`name` and call nlp.initialize()."
+    )
+    SM047 = (
+        "Can't write {path}: {reason}. What stood there before is unharmed. Free some space or "
+        "choose another place, and save again."
+    )
+    SM048 = (
+        "Can't build an encoder of the type '{model_type}': {reason}. Supported are ModernBERT and "
+        "the encoders that the installed transformers knows (BERT, DeBERTa-v2, XLM-RoBERTa ...); "
+        "a newer type may need a newer transformers."
+    )
+
+    # Pipeline and command line
+    SM061 = (
+        "The encoder has no weights yet. Call nlp.initialize(), or load a saved pipeline with "
+        "spacy.load()."
+    )
+    SM062 = (
+        "The setting `max_length = {value}` is more than the encoder '{name}' can take: it was "
+        "made for rows of up to {limit} pieces. Set `max_length` to {limit} or less, or to null "
+        "for the encoder's own limit; longer Docs are read in overlapping windows."
+    )
+
+    # GLiNER (gliner/)
+    SM100 = (
+        "The folder {folder} is no GLiNER checkpoint: it has no gliner_config.json. Give the "
+        "folder or hub name of one, such as 'urchade/gliner_small-v2.1'."
+    )
+    SM101 = (
+        "This is {kind}: its {key} is '{value}'. Supported are the checkpoints that find entities: "
+        "uni-encoders and bi-encoders, of the span and of the token kind."
+    )
+    SM102 = (
+        "gliner_config.json holds settings this version does not know: {keys}. They may change "
+        "what the network computes. Remove them if they don't (settings of the training, for example), "
+        "or update spacy_modernbert."
+    )
+    SM103 = (
+        "gliner_config.json holds a setting this version can't take: {key} is {value!r}, and "
+        "should be {need}."
+    )
+    SM104 = (
+        "The GLiNER checkpoint {source} is not self-contained: it has no {missing}, and relies on "
+        "other repositories for it. Make a complete copy once, on a machine with a network: "
+        "`python -m spacy_modernbert convert-gliner SOURCE DIR`."
+    )
+    SM105 = (
+        "The weight '{name}' of {source} holds values that are no numbers (NaN or infinite), so "
+        "every score would be wrong. Take an earlier state of the training, or download it again."
+    )
+    SM106 = (
+        "The weights are not those of a GLiNER this version knows: {reason}. Supported are span "
+        "models (markerV0, markerV1, marker) and token models, with one encoder or two."
+    )
+    SM107 = (
+        "The ids of the markers {names} are outside the {vocabulary} embeddings of the checkpoint: "
+        "its tokenizer is another one's. Make a consistent copy from the original: "
+        "`python -m spacy_modernbert convert-gliner SOURCE DIR`."
+    )
+    SM108 = (
+        "The label {label!r} holds nothing that the model can read. Give every label a name or a "
+        "description in words."
+    )
+    SM109 = (
+        "The label '{label}' is longer than the {most} pieces the model can read of one. Describe "
+        "it in fewer words."
+    )
+    SM110 = (
+        "This GLiNER can't read new labels: it has no label encoder, as it was saved with the "
+        "vectors of its labels only. Use these labels, or load the original checkpoint."
+    )
+    SM111 = (
+        "The threshold of '{label}' is {value}. Scores are probabilities: choose a number from 0 "
+        "to 1."
+    )
+    SM112 = (
+        "Can't complete the GLiNER checkpoint {source}: {what} of '{name}' could not be had "
+        "({reason}). Run the command where there is a network, or where this checkpoint is in the "
+        "local cache."
+    )
+    SM113 = (
+        "The checkpoint {source} can't be converted into its own folder. Name another folder to "
+        "write to."
+    )
+    SM114 = (
+        "The labels take {found} pieces, and a row of this model has {limit}. Give fewer or "
+        "shorter labels, or set on_overflow to 'warn', so that they are read in several groups."
+    )
+    SM130 = (
+        "There are two labels '{label}', or two labels for which the model would read that. Remove "
+        "one, or describe them in different words."
+    )
+    SM131 = (
+        "The labels are given as the string {labels!r}. Give a list, or a mapping of each label to "
+        "the words that the model shall read."
+    )
+    SM132 = "Can't use the device '{device}': {reason}. Set `device` to 'cpu', or to 'auto'."
+    SM133 = (
+        "The setting `{setting}` counts words and is {value}. Set it to at least {least}, or to null for "
+        "what suits the checkpoint."
+    )
+    SM134 = (
+        "`candidates = '{key}'` names a group of spans that the Doc does not have. Put the component "
+        "that writes doc.spans['{key}'] before '{name}' in the pipeline, or set `candidates` to null."
+    )
+
+    # SetFit (setfit/)
+    SM200 = (
+        "{source} has a module that is not supported: '{name}'. Supported are {supported}, of "
+        "sentence-transformers itself; a module with code of its own is never run."
+    )
+    SM201 = (
+        "{source} is no sentence encoder this version can read: its modules are {found}. The first "
+        "has to be a Transformer, the second a Pooling, and neither may come again."
+    )
+    SM202 = "{source} holds a setting this version can't take: {key} is {value!r}, and should be {need}."
+    SM203 = (
+        "The prompt '{prompt}' leaves no room for a text: a row of this model has {limit} pieces. "
+        "Shorten `prompt` or raise `max_length`."
+    )
+    SM204 = (
+        "The setting `max_length = {value}` is more than the encoder can take: it was made for "
+        "rows of up to {limit} pieces. Set `max_length` to {limit} or less, or to null."
+    )
+    SM210 = (
+        "A classifier needs at least two labels to choose from (one, if several may be right), and "
+        "it has: {found}. Add examples of another label."
+    )
+    SM211 = (
+        "These labels have no example among the texts to learn from: {labels}. Add at least one of "
+        "each, or remove them."
+    )
+    SM212 = (
+        "The setting `head_C` is {value!r}. It has to be a number above 0, or 'cv' to choose one by "
+        "cross-validation."
+    )
+    SM213 = (
+        "{source} holds no classifier of setfit_textcat. Load the folder that nlp.to_disk() wrote, "
+        "unchanged."
+    )
+    SM220 = (
+        "Won't read the classifier {path}: {reason}. A pickle may run any code, so only logistic "
+        "regression of scikit-learn is read, alone or for several labels, and nothing is run. Train "
+        "the classifier again from its examples."
+    )
+    SM221 = (
+        "The classifier {path} is {kind}, whose probabilities this version can't reproduce. Train "
+        "the classifier again from its examples."
+    )
+
+
+class Warnings(metaclass=_Coded):
+    """Messages of warnings."""
+
+    # The encoder network
+    SMW020 = (
+        "The precision '{precision}' needs instructions that this device ({device}) lacks; computing "
+        "in float32 instead. The results are at least as exact, and may take longer."
+    )
+    SMW021 = (
+        "Matrix products in bfloat16 run at {gain:.1f} times the speed of float32 on this processor. "
+        "The precision 'bfloat16' halves the memory of the weights here, but 'float32' is faster."
+    )
+
+    # Checkpoints
+    SMW040 = (
+        "'{name}' is a checkpoint of the type '{model_type}', not ModernBERT. It works, through the "
+        "code of transformers: rows are padded, and `precision` and `max_length` follow that code's "
+        "limits. If ModernBERT was meant, check the setting `name`."
+    )
+
+    # GLiNER (gliner/)
+    SMW100 = (
+        "{n_labels} labels take {found} pieces, more than fit beside a text in the {limit} pieces "
+        "of this model's rows. They are read in {n_groups} groups: slower, and labels of different "
+        "groups don't compete. Fewer or shorter labels avoid this."
+    )
+    SMW101 = (
+        "A word of {found} pieces ('{word}...') is longer than the {limit} pieces this model has "
+        "room for. Only its beginning is read."
+    )
