@@ -1,0 +1,1 @@
+"""Floor 1: the encoder network. torch only, no spaCy."""

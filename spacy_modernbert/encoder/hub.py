@@ -1,0 +1,84 @@
+"""From the name of a checkpoint to a folder on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from ..errors import Errors
+
+CONFIG = "config.json"
+TOKENIZER = "tokenizer.json"
+SAFETENSORS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+PICKLED = "pytorch_model.bin"
+
+# Enough for every kind of checkpoint this package reads; exports for other engines are left out.
+_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
+_NOT = ["onnx/*", "openvino/*", "coreml/*", "*/onnx/*"]
+
+
+def resolve(name: str) -> Path:
+    """Find a checkpoint: a folder, or a name on the Hugging Face hub.
+
+    The local cache is asked first, so a checkpoint that is there is found without a network. What
+    is not there is downloaded once, safetensors if the repository has them.
+
+    Args:
+        name: A path, or ``owner/name``.
+
+    Returns:
+        The folder that holds the files.
+
+    Raises:
+        FileNotFoundError: SM040 where neither disk, cache nor network has it.
+    """
+    folder = Path(name).expanduser()
+    if name and folder.is_dir():
+        return folder
+    if _looks_like_path(name):
+        raise FileNotFoundError(Errors.SM040.format(name=name, reason="there is no such folder"))
+    try:
+        cached = _cached(name)
+        return cached if cached is not None else _download(name)
+    except HFValidationError as error:
+        raise FileNotFoundError(Errors.SM040.format(name=name, reason=error)) from error
+
+
+def _looks_like_path(name: str) -> bool:
+    is_relative = name.startswith((".", "~")) or (os.sep != "/" and os.sep in name)
+    return is_relative or Path(name).is_absolute() or name.count("/") > 1 or not name
+
+
+def _cached(name: str) -> Path | None:
+    try:
+        folder = Path(snapshot_download(name, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    # Another library may have cached a part of the repository only, say its config.json.
+    return folder if _is_complete(folder) else None
+
+
+def _download(name: str) -> Path:
+    if constants.HF_HUB_OFFLINE:
+        reason = "it is not in the local cache, and HF_HUB_OFFLINE forbids the network"
+        raise FileNotFoundError(Errors.SM040.format(name=name, reason=reason))
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=_FILES, ignore_patterns=_NOT))
+        if not _has_weights(folder):
+            snapshot_download(name, allow_patterns=[PICKLED])
+        return folder
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = f"it is not in the local cache, and the hub said: {error}"
+        raise FileNotFoundError(Errors.SM040.format(name=name, reason=reason)) from error
+
+
+def _has_weights(folder: Path) -> bool:
+    return any((folder / file).exists() for file in (SAFETENSORS, INDEX, PICKLED))
+
+
+def _is_complete(folder: Path) -> bool:
+    return _has_weights(folder) and any(folder.glob("*config.json"))

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from spacy_modernbert.encoder.checkpoint import build_encoder
+from spacy_modernbert.encoder.packing import PackedBatch
+
+SIZES = {
+    "vocab_size": 99,
+    "hidden_size": 24,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "pad_token_id": 0,
+}
+KINDS = {
+    "bert": (transformers.BertModel, {"max_position_embeddings": 64}),
+    "xlm-roberta": (
+        transformers.XLMRobertaModel,
+        {"max_position_embeddings": 66, "pad_token_id": 1},
+    ),
+    "deberta-v2": (
+        transformers.DebertaV2Model,
+        {
+            "relative_attention": True,
+            "position_buckets": 8,
+            "pos_att_type": ["p2c", "c2p"],
+            "max_position_embeddings": 64,
+            "position_biased_input": False,
+            "share_att_key": True,
+            "norm_rel_ebd": "layer_norm",
+        },
+    ),
+}
+
+
+def make(kind):
+    network_type, extra = KINDS[kind]
+    torch.manual_seed(0)
+    return network_type(network_type.config_class(**{**SIZES, **extra})).eval()
+
+
+def rows(seed=0, lengths=(3, 17, 1, 9, 40)):
+    rng = np.random.default_rng(seed)
+    return [rng.integers(2, 99, size=n) for n in lengths]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_foreign_equals_transformers_row_by_row(kind):
+    oracle = make(kind)
+    encoder = build_encoder(oracle.config.to_dict(), oracle.state_dict())
+    batch = PackedBatch.from_rows(rows())
+    with torch.no_grad():
+        found = batch.split(encoder(batch))
+        layers = encoder.forward_layers(batch)
+        for row, vectors in zip(rows(), found, strict=True):
+            expected = oracle(torch.tensor(row)[None]).last_hidden_state[0]
+            torch.testing.assert_close(vectors, expected, atol=1e-5, rtol=0)
+    assert len(layers) == 2
+    torch.testing.assert_close(layers[-1], torch.cat(found))
+    assert encoder.hidden_size == 24
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_foreign_keeps_the_published_names(kind):
+    oracle = make(kind)
+    state = oracle.state_dict()
+    prefixed = {f"{oracle.base_model_prefix}.{name}": tensor for name, tensor in state.items()}
+    for given in (state, prefixed):
+        encoder = build_encoder(oracle.config.to_dict(), given)
+        names = {name for name in encoder.state_dict() if "pooler" not in name}
+        assert names == {name for name in state if "pooler" not in name}
+
+
+def test_foreign_gradients_reach_the_rows():
+    oracle = make("bert")
+    encoder = build_encoder(oracle.config.to_dict(), oracle.state_dict()).train()
+    encoder(PackedBatch.from_rows(rows())).square().sum().backward()
+    gradient = encoder.network.embeddings.word_embeddings.weight.grad
+    assert gradient[rows()[1][0]].abs().sum() > 0
+
+
+def test_foreign_dropout_rate_is_the_higher_one():
+    oracle = make("bert")
+    encoder = build_encoder(oracle.config.to_dict(), oracle.state_dict()).train()
+    batch = PackedBatch.from_rows(rows())
+    encoder(batch, dropout=0.5)
+    rates = {m.p for m in encoder.modules() if isinstance(m, torch.nn.Dropout)}
+    assert rates == {0.5}
+    encoder(batch, dropout=0.0)
+    rates = {m.p for m in encoder.modules() if isinstance(m, torch.nn.Dropout)}
+    assert rates == {oracle.config.hidden_dropout_prob}
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit"), [("bert", 64), ("xlm-roberta", 64), ("deberta-v2", None)]
+)
+def test_foreign_row_limit(kind, limit):
+    oracle = make(kind)
+    encoder = build_encoder(oracle.config.to_dict(), oracle.state_dict())
+    assert encoder.max_length == limit
+    if limit is not None:
+        with torch.no_grad():
+            encoder(PackedBatch.from_rows(rows(lengths=(limit,))))
+
+
+def test_foreign_missing_weights_are_named():
+    oracle = make("bert")
+    state = oracle.state_dict()
+    del state["embeddings.LayerNorm.weight"]
+    with pytest.raises(ValueError, match=r"SM044.*embeddings.LayerNorm.weight"):
+        build_encoder(oracle.config.to_dict(), state)
