@@ -1,0 +1,1 @@
+"""Floor 2: GLiNER, zero-shot spans. torch only, no spaCy."""

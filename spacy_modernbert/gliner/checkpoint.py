@@ -1,0 +1,165 @@
+"""GLiNER checkpoint folders to models and back, and a model as bytes.
+
+What is saved is a published checkpoint: upstream gliner loads it, and it needs no other file. Both
+configurations of the encoders are inside ``gliner_config.json``, tokenizers lie beside it::
+
+    gliner_config.json  model.safetensors  tokenizer.json ...  labels_tokenizer/tokenizer.json ...
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..encoder.checkpoint import read_state
+from ..encoder.hub import SAFETENSORS, TOKENIZER
+from ..encoder.precision import Precision
+from ..encoder.storage import (
+    bytes_to_tensors,
+    read_tensors,
+    tensors_to_bytes,
+    write_tensors,
+)
+from ..errors import Errors
+from ..text.files import atomic_path
+from ..text.pieces import Piecer
+from .build import build_network, incomplete
+from .config import CONFIG, GlinerConfig
+from .model import GlinerModel
+from .network import Gliner
+from .prompt import marker_names
+from .structure import Structure
+
+LABELS_TOKENIZER = "labels_tokenizer"
+_FORMAT = "spacy_modernbert_gliner"
+
+
+def load_folder(
+    folder: Path, *, precision: Precision = "float32", device: torch.device | None = None
+) -> GlinerModel:
+    """Load a checkpoint folder.
+
+    Args:
+        folder: A published folder that is self-contained, or what `save_folder` wrote.
+        precision: Number format of the encoders' matrix products.
+        device: Where the network shall live. Default: the CPU.
+
+    Raises:
+        FileNotFoundError: SM100 where this is no GLiNER checkpoint, SM041 without weights.
+        ValueError: SM101-SM107 where something in it cannot be used, SM042-SM045 where a file is
+            damaged or does not fit the others.
+    """
+    config = GlinerConfig.from_folder(folder)
+    _require(config, folder)
+    state = read_weights(folder)
+    network = build_network(config, state, source=folder, precision=precision, device=device)
+    piecer = Piecer.from_folder(folder, markers=marker_names(config))
+    return GlinerModel(network, piecer, _labels_piecer(network, folder))
+
+
+def save_folder(model: GlinerModel, folder: Path) -> None:
+    """Write a checkpoint folder. Each file appears whole or not at all, the weights last."""
+    model.piecer.save(folder)
+    if model.labels_piecer is not None:
+        model.labels_piecer.save(folder / LABELS_TOKENIZER)
+    config = saved_config(model.config, model.network.structure, model.piecer)
+    with atomic_path(folder / CONFIG) as path:
+        path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf8")
+    write_tensors(folder / SAFETENSORS, model.network.state_dict(), {"format": "pt"})
+
+
+def to_bytes(model: GlinerModel) -> bytes:
+    """Give weights, configuration and tokenizers as the bytes of one safetensors file."""
+    labels = model.labels_piecer
+    header = {
+        "config": saved_config(model.config, model.network.structure, model.piecer),
+        "tokenizer": model.piecer.to_bytes().decode("utf8"),
+        "labels_tokenizer": None if labels is None else labels.to_bytes().decode("utf8"),
+    }
+    # A single entry: safetensors writes several in a random order, and bytes must be repeatable.
+    return tensors_to_bytes(model.network.state_dict(), {_FORMAT: json.dumps(header)})
+
+
+def from_bytes(
+    data: bytes, *, precision: Precision = "float32", device: torch.device | None = None
+) -> GlinerModel:
+    """Load what `to_bytes` gave.
+
+    Raises:
+        ValueError: SM042 where the bytes are damaged, SM046 where they are something else.
+    """
+    state, metadata = bytes_to_tensors(data)
+    if _FORMAT not in metadata:
+        raise ValueError(Errors.SM046.format(source="the given bytes"))
+    header = json.loads(metadata[_FORMAT])
+    config = GlinerConfig.from_dict(header["config"])
+    network = build_network(
+        config, state, source="the given bytes", precision=precision, device=device
+    )
+    text, labels = header["tokenizer"], header["labels_tokenizer"]
+    piecer = Piecer.from_bytes(text.encode("utf8"), markers=marker_names(config))
+    labels_piecer = None if labels is None else Piecer.from_bytes(labels.encode("utf8"))
+    return GlinerModel(network, piecer, labels_piecer)
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Read a folder's weights under all their names.
+
+    Of weights that share their memory safetensors keeps one, and the header says which stands for
+    which: ``{omitted name: kept name}``.
+
+    Raises:
+        FileNotFoundError: SM041 where there are none.
+        ValueError: SM042 where a file is damaged or would need code to be run.
+    """
+    if not (folder / SAFETENSORS).exists():
+        return read_state(folder)
+    state, metadata = read_tensors(folder / SAFETENSORS)
+    aliases = {
+        name: state[kept] for name, kept in metadata.items() if kept in state and name not in state
+    }
+    return {**state, **aliases}
+
+
+def saved_config(config: GlinerConfig, structure: Structure, piecer: Piecer) -> dict[str, Any]:
+    """The content of a ``gliner_config.json`` from which upstream builds the same network.
+
+    Parts that are never run are not saved, so upstream must not expect them.
+    """
+    content = {
+        **config.to_dict(),
+        "num_rnn_layers": structure.rnn_layers,
+        "num_post_fusion_layers": structure.cross_layers or 1,
+        "post_fusion_schema": config.post_fusion_schema if structure.cross_layers else "",
+        "fuse_layers": structure.fuser > 0,
+        "span_mode": config.span_mode if config.is_token else structure.marker,
+        "hidden_size": structure.width,
+    }
+    content.pop("has_rnn", None)
+    if content["encoder_config"]:
+        content["encoder_config"]["vocab_size"] = structure.vocabulary
+    ent = piecer.token_id(config.ent_token)
+    if ent is not None and not config.is_bi:
+        # Told both numbers, upstream adds no tokens to the tokenizer that has them already.
+        content.update(class_token_index=ent, vocab_size=structure.vocabulary)
+    return content
+
+
+def _labels_piecer(network: Gliner, folder: Path) -> Piecer | None:
+    if network.labels_encoder is None:
+        return None
+    if not (folder / LABELS_TOKENIZER / TOKENIZER).is_file():
+        raise ValueError(incomplete(f"{LABELS_TOKENIZER}/{TOKENIZER}", folder))
+    return Piecer.from_folder(folder / LABELS_TOKENIZER)
+
+
+def _require(config: GlinerConfig, folder: Path) -> None:
+    """Refuse a folder that relies on other ones, before its weights are read."""
+    if config.encoder_config is None:
+        raise ValueError(incomplete("encoder_config", folder))
+    if not (folder / TOKENIZER).is_file():
+        raise ValueError(incomplete(TOKENIZER, folder))

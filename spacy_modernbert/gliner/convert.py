@@ -1,0 +1,141 @@
+"""Old checkpoints made self-contained, once, where there is a network.
+
+Most published GLiNERs lean on other repositories: for the backbone's configuration, for its
+tokenizer, in bi-encoders for the label encoder's, too. And most keep their weights in a pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Tokenizer
+
+from ..encoder.hub import TOKENIZER, resolve
+from ..encoder.precision import Precision
+from ..errors import Errors
+from ..text.pieces import Piecer
+from .build import build_network
+from .checkpoint import LABELS_TOKENIZER, read_weights, save_folder
+from .config import GlinerConfig
+from .model import GlinerModel
+from .prompt import UNUSED_MARKER, marker_names
+from .structure import read_structure, used_weights
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+
+
+def convert(source: str | Path, target: Path) -> None:
+    """Write a complete, safetensors-only copy of a checkpoint, which upstream gliner loads, too.
+
+    Args:
+        source: A folder, or a hub name. Both the checkpoint and what it leans on are taken from
+            the local cache where they are there.
+        target: The folder to write; what of its name is there is replaced.
+
+    Raises:
+        FileNotFoundError: SM040, SM041, SM100 where there is no such checkpoint.
+        ValueError: SM112 where something it leans on cannot be had, SM113 where source and target
+            are the same; SM101-SM107 where the checkpoint cannot be used.
+    """
+    folder = resolve(str(source))
+    if target.exists() and target.samefile(folder):
+        raise ValueError(Errors.SM113.format(source=source))
+    save_folder(load(source), target)
+
+
+def load(source: str | Path, *, precision: Precision = "float32") -> GlinerModel:
+    """Load a checkpoint, with what it leans on in other repositories.
+
+    Args:
+        source: A folder, or a hub name, as for `convert`.
+        precision: Number format of the encoders' matrix products.
+
+    Raises:
+        FileNotFoundError: SM040, SM041, SM100 where there is no such checkpoint.
+        ValueError: SM112 where something it leans on cannot be had; SM101-SM107 where the
+            checkpoint cannot be used.
+    """
+    folder = resolve(str(source))
+    config = GlinerConfig.from_folder(folder)
+    state = read_weights(folder)
+    structure = read_structure(used_weights(state, is_bi=config.is_bi), is_token=config.is_token)
+    config = replace(
+        config, encoder_config=config.encoder_config or _fetch_config(config.model_name, source)
+    )
+    with tempfile.TemporaryDirectory() as name:
+        text, labels = Path(name) / "text", Path(name) / "labels"
+        _fetch_tokenizer(folder, config.model_name, text, source)
+        if not config.is_bi:
+            _add_markers(text / TOKENIZER, config, vocabulary=structure.vocabulary)
+        piecer = Piecer.from_folder(text, markers=marker_names(config))
+        labels_piecer = None
+        if config.labels_encoder is not None and structure.has_labels_encoder:
+            own = config.labels_encoder_config
+            own = own or _fetch_config(config.labels_encoder, source)
+            config = replace(config, labels_encoder_config=own)
+            _fetch_tokenizer(folder / LABELS_TOKENIZER, config.labels_encoder, labels, source)
+            labels_piecer = Piecer.from_folder(labels)
+    network = build_network(config, state, source=folder, precision=precision)
+    return GlinerModel(network, piecer, labels_piecer)
+
+
+def _fetch_config(name: str | None, source: str | Path) -> Mapping[str, Any]:
+    """The ``config.json`` of a backbone, with all its defaults written out."""
+    from transformers import AutoConfig
+
+    try:
+        text = AutoConfig.from_pretrained(name).to_json_string(use_diff=False)
+    except Exception as error:  # transformers and the hub have no common type
+        raise ValueError(_missing(source, "the configuration", name, error)) from error
+    content: dict[str, Any] = json.loads(text)
+    return content
+
+
+def _fetch_tokenizer(folder: Path, name: str | None, target: Path, source: str | Path) -> None:
+    """Put tokenizer files into ``target``: the folder's own, or else the backbone's."""
+    target.mkdir()
+    if (folder / TOKENIZER).is_file():
+        for file in _TOKENIZER_FILES:
+            if (folder / file).is_file():
+                shutil.copyfile(folder / file, target / file)
+        return
+    from transformers import AutoTokenizer
+
+    # A folder may hold the tokenizer in its older form alone, which transformers converts.
+    is_own = (folder / "tokenizer_config.json").is_file()
+    try:
+        AutoTokenizer.from_pretrained(str(folder) if is_own else name).save_pretrained(target)
+    except Exception as error:
+        raise ValueError(_missing(source, "the tokenizer", name, error)) from error
+
+
+def _add_markers(path: Path, config: GlinerConfig, *, vocabulary: int) -> None:
+    """Give a backbone's tokenizer the markers that the checkpoint's embeddings have rows for.
+
+    Older releases added three tokens to the vocabulary, the first of them never used; some
+    checkpoints were made with two.
+    """
+    tokenizer = Tokenizer.from_file(str(path))
+    if None not in (
+        tokenizer.token_to_id(config.ent_token),
+        tokenizer.token_to_id(config.sep_token),
+    ):
+        return
+    size = tokenizer.get_vocab_size(with_added_tokens=True)
+    ent = config.class_token_index
+    has_two = ent == size or (ent < 0 and vocabulary - size == 2)
+    names = [config.ent_token, config.sep_token]
+    if not has_two:
+        names.insert(0, UNUSED_MARKER)
+    tokenizer.add_special_tokens([AddedToken(n, special=True, normalized=False) for n in names])
+    tokenizer.save(str(path))
+
+
+def _missing(source: str | Path, what: str, name: str | None, error: Exception) -> str:
+    return Errors.SM112.format(source=source, what=what, name=name, reason=error)

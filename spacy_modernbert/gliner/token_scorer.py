@@ -1,0 +1,99 @@
+"""Scores of words: for each label, is this where a span starts, ends, or goes on?
+
+The published form concatenates ``[t1 ; l1 ; t2 * l2]`` for every word and label and sends it
+through two layers. The first of them is linear in its three parts, so the word's and the label's
+part are computed once each; only that of the product is left for every pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .layers import Mlp
+
+# Pairs of a word and a label that are scored at a time: enough to keep matrix products busy, few
+# enough for their inner layer to stay in the cache.
+_PAIRS = 512
+
+
+class TokenScorer(nn.Module):
+    """Start, end and inside scores.
+
+    Args:
+        width: Width of words and labels.
+        dropout: Rate in training.
+    """
+
+    def __init__(self, width: int, *, dropout: float) -> None:
+        super().__init__()
+        self.width = width
+        self.proj_token = nn.Linear(width, 2 * width)
+        self.proj_label = nn.Linear(width, 2 * width)
+        self.out_mlp = Mlp(3 * width, 3, inner=4 * width, dropout=dropout)
+
+    def forward(
+        self, words: Tensor, lengths: Sequence[int], labels: Tensor, slices: Sequence[slice]
+    ) -> list[Tensor]:
+        """Score every word of every row.
+
+        Args:
+            words: Words of all rows. *Shape:* (total, width).
+            lengths: Words of each row.
+            labels: Labels of all rows. *Shape:* (total labels, width).
+            slices: Which of the labels belong to each row.
+
+        Returns:
+            One tensor a row. *Shape:* (words, labels, 3): start, end, inside.
+        """
+        inner = self.out_mlp.inner
+        of_word, of_label, of_pair = torch.split(inner.weight, self.width, dim=1)
+        sizes = list(lengths)
+        token, token_factor = self.proj_token(words).chunk(2, dim=-1)
+        label, label_factor = self.proj_label(labels).chunk(2, dim=-1)
+        token_part = torch.split(F.linear(token, of_word, inner.bias), sizes)
+        label_part = F.linear(label, of_label)
+        factors = torch.split(token_factor, sizes)
+        return [
+            self._score_row(part, factor, label_part[which], label_factor[which], of_pair)
+            for part, factor, which in zip(token_part, factors, slices, strict=True)
+        ]
+
+    def _score_row(
+        self,
+        part: Tensor,
+        factor: Tensor,
+        label_part: Tensor,
+        label_factor: Tensor,
+        of_pair: Tensor,
+    ) -> Tensor:
+        n_words, n_labels = len(part), len(label_part)
+        if n_words == 0 or n_labels == 0:
+            return part.new_zeros((n_words, n_labels, 3))
+        at_once = max(1, _PAIRS // n_words)
+        scores = [
+            self._score_pairs(part, factor, some, some_factor, of_pair)
+            for some, some_factor in zip(
+                torch.split(label_part, at_once), torch.split(label_factor, at_once), strict=True
+            )
+        ]
+        return torch.cat(scores).transpose(0, 1)
+
+    def _score_pairs(
+        self,
+        part: Tensor,
+        factor: Tensor,
+        label_part: Tensor,
+        label_factor: Tensor,
+        of_pair: Tensor,
+    ) -> Tensor:
+        """*Shape:* (labels, words, 3)."""
+        products = label_factor[:, None] * factor
+        hidden = F.linear(products, of_pair)
+        hidden += part
+        hidden += label_part[:, None]
+        return cast(Tensor, self.out_mlp.outer(self.out_mlp.dropout(hidden.relu_())))

@@ -1,0 +1,84 @@
+"""Answers in upstream's form, out of our functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from spacy_modernbert.gliner.decoding import decode
+from spacy_modernbert.gliner.model import GlinerModel
+from spacy_modernbert.gliner.plan import WordText
+from spacy_modernbert.gliner.predict import find_candidates
+from spacy_modernbert.gliner.words import split_words
+
+Entity = tuple[int, int, str, float]
+
+
+def predict(
+    model: GlinerModel,
+    texts: Sequence[str],
+    labels: Sequence[str] | Mapping[str, str],
+    *,
+    threshold: float = 0.5,
+    flat_ner: bool = True,
+    multi_label: bool = False,
+    **options,
+) -> list[list[Entity]]:
+    """Entities of texts: start and end in characters, label, score."""
+    names = list(labels)
+    prompts = list(labels.values()) if isinstance(labels, Mapping) else names
+    spans = [split_words(text) for text in texts]
+    found = find_candidates(
+        model,
+        [WordText(span.words) for span in spans],
+        prompts,
+        thresholds=threshold,
+        **options,
+    )
+    entities = []
+    for span, candidates in zip(spans, found, strict=True):
+        kept = decode(candidates, nested=not flat_ner, multi_label=multi_label)
+        entities.append(
+            [
+                (int(span.starts[start]), int(span.ends[end - 1]), names[label], float(score))
+                for start, end, label, score in zip(
+                    kept.starts, kept.ends, kept.labels, kept.scores, strict=True
+                )
+            ]
+        )
+    return entities
+
+
+def theirs(entities: Sequence[Sequence[dict]]) -> list[list[Entity]]:
+    """Upstream's entities as tuples."""
+    return [[(e["start"], e["end"], e["label"], e["score"]) for e in text] for text in entities]
+
+
+def same(one: Sequence[Sequence[Entity]], other: Sequence[Sequence[Entity]], tol=1e-4) -> bool:
+    """Whether two answers have the same entities in the same order, and about the same scores."""
+    plain = [[[e[:3] for e in text] for text in answer] for answer in (one, other)]
+    scores = [[e[3] for text in answer for e in text] for answer in (one, other)]
+    return plain[0] == plain[1] and all(abs(a - b) < tol for a, b in zip(*scores, strict=True))
+
+
+def on_edge(
+    model: GlinerModel, texts: Sequence[str], labels: Sequence[str], *, threshold: float
+) -> list[bool]:
+    """Whether a text has a candidate so near the threshold that rounding decides about it."""
+    words = [WordText(split_words(text).words) for text in texts]
+    found = find_candidates(model, words, labels, thresholds=threshold - 1e-4)
+    return [bool((c.scores < threshold + 1e-4).any()) for c in found]
+
+
+def logits(model: GlinerModel, texts: Sequence[str], labels: Sequence[str]) -> list[torch.Tensor]:
+    """Raw scores of texts that fit a row."""
+    words = [split_words(text).words for text in texts]
+    prompt = model.prompter.prompt(labels)
+    rows = [
+        model.prompter.row(prompt, pieces, 0, len(words[i]))
+        for i, pieces in enumerate(model.prompter.encode(words))
+    ]
+    with torch.no_grad():
+        vectors = model.encode_labels(labels) if model.config.is_bi else None
+        return model.network(model.network.encode(rows, vectors))

@@ -1,0 +1,68 @@
+"""Oracles: tiny random checkpoints made and answered by upstream gliner, where it is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import warnings
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from spacy_modernbert.gliner.checkpoint import load_folder
+from spacy_modernbert.gliner.model import GlinerModel
+
+ORACLE = Path(__file__).parents[3] / "shared" / "bench" / "tiny_gliner.py"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One checkpoint, as upstream and as we load it."""
+
+    folder: Path
+    theirs: Any
+    ours: GlinerModel
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Networks this small only wait for each other's threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def oracle():
+    """The module that builds tiny checkpoints."""
+    pytest.importorskip("gliner")
+    if not ORACLE.is_file():
+        pytest.skip("the script that builds the oracles is not here")
+    spec = importlib.util.spec_from_file_location("tiny_gliner", ORACLE)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["tiny_gliner"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def case(oracle, tmp_path_factory):
+    """Build a checkpoint of an architecture and a backbone, each once a session."""
+    root = tmp_path_factory.mktemp("oracles")
+
+    @cache
+    def build(arch: str, backbone: str, **overrides) -> Case:
+        options = "-".join(f"{key}={value}" for key, value in overrides.items())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            folder = oracle.build_checkpoint(
+                arch, backbone, root / f"{arch}-{backbone}{options}", **overrides
+            )
+            return Case(folder, oracle.load(folder), load_folder(folder))
+
+    return build
