@@ -1,0 +1,91 @@
+"""Contrast within a batch: every pair of its texts is used, and each text is encoded once.
+
+Sentence-transformers draws pairs beforehand and encodes both sides, so that sixteen pairs cost 32
+encodings and teach 16 similarities. The same 32 texts hold 496.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LossName = Literal["cosine", "supcon"]
+# (vectors, similarities) -> loss
+Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+TEMPERATURE = 0.07
+
+
+def similarities(labels: Tensor) -> Tensor:
+    """How alike each two texts of a batch should be: the share of their labels they have in common.
+
+    That is the Jaccard index over the labels for which both are annotated. Texts of one label each
+    come out at 1 or 0.
+
+    Args:
+        labels: 1 where a text has a label, 0 where it has not, NaN where nobody knows.
+            *Shape:* (texts, labels).
+
+    Returns:
+        NaN for a text and itself, and where two texts have no label between them, or no
+        annotation in common: such pairs teach nothing. *Shape:* (texts, texts).
+    """
+    known = (~labels.isnan()).to(labels.dtype)
+    has = labels.nan_to_num(0.0)
+    common = has @ has.T
+    either = has @ known.T + known @ has.T - common
+    alike = torch.where(either > 0, common / either.clamp(min=1e-9), torch.nan)
+    return alike.fill_diagonal_(torch.nan)
+
+
+def cosine_loss(vectors: Tensor, alike: Tensor) -> Tensor:
+    """Mean squared error of the cosines (the loss of the SetFit paper, section 3.1).
+
+    Pairs that have something in common and pairs that have nothing get half of the weight each,
+    however many there are of either.
+
+    Args:
+        vectors: Sentence vectors. *Shape:* (texts, width).
+        alike: Wanted cosines, NaN for a pair that doesn't count. *Shape:* (texts, texts).
+
+    Returns:
+        *Shape:* (), 0 where no pair counts.
+    """
+    units = F.normalize(vectors, dim=1)
+    errors = (units @ units.T - alike.nan_to_num(0.0)).square()
+    kinds = [alike > 0, alike == 0]
+    means = [(errors * kind).sum() / kind.sum() for kind in kinds if kind.any()]
+    return torch.stack(means).mean() if means else errors.sum() * 0.0
+
+
+def contrastive_loss(vectors: Tensor, alike: Tensor, *, temperature: float = TEMPERATURE) -> Tensor:
+    """Supervised contrastive loss (arXiv 2004.11362, equation 2).
+
+    Each text has to tell those that have something in common with it from all the others. Texts
+    with more in common count more.
+
+    Args:
+        vectors: Sentence vectors. *Shape:* (texts, width).
+        alike: As for `cosine_loss`.
+        temperature: A lower one makes near misses count more.
+
+    Returns:
+        *Shape:* (), 0 where no text has a partner.
+    """
+    units = F.normalize(vectors, dim=1)
+    counts = ~alike.isnan()
+    # A finite floor: rows without any pair would give NaN, and their gradient too.
+    logits = (units @ units.T / temperature).masked_fill(~counts, -1e9)
+    weights = alike.nan_to_num(0.0)
+    totals = weights.sum(dim=1)
+    errors = -(weights * F.log_softmax(logits, dim=1)).sum(dim=1)
+    partnered = totals > 0
+    if not partnered.any():
+        return units.sum() * 0.0
+    return (errors[partnered] / totals[partnered]).mean()
+
+
+LOSSES: dict[str, Loss] = {"cosine": cosine_loss, "supcon": contrastive_loss}
