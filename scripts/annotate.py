@@ -1,0 +1,55 @@
+"""Annotate a text with an installed pipeline, paragraph by paragraph, and show what was found.
+
+    python scripts/annotate.py en_modernbert_demo assets/demo.txt
+
+The exit status is 1 if there was nothing to show: no category, or no entity in the whole text.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import spacy
+import typer
+from spacy.tokens import Doc
+from wasabi import msg, table
+
+WIDTH = 88
+
+
+def main(pipeline: str, path: Path) -> None:
+    """Load PIPELINE, an installed package or a folder, and run it on the text file PATH."""
+    nlp = spacy.load(pipeline)
+    text = path.read_text(encoding="utf8")
+    paragraphs = [line for line in text.splitlines() if line.strip()]
+    docs = list(nlp.pipe(paragraphs))
+    for doc in docs:
+        print(describe(doc))
+    if not any(doc.ents for doc in docs) or not all(doc.cats for doc in docs):
+        msg.fail(f"{pipeline} found nothing in {path.name}", exits=1)
+    whole = nlp(text)  # the same text as one Doc, which needs more than one window
+    print(
+        f"{nlp.meta['name']} {nlp.meta['version']} found {sum(len(doc.ents) for doc in docs)} "
+        f"entities in {len(docs)} paragraphs, and {len(whole.ents)} in the whole text read as one "
+        f"Doc of {len(whole)} tokens."
+    )
+
+
+def describe(doc: Doc) -> str:
+    """Make a small table of a Doc: its category, how it begins, and its entities by label."""
+    category = max(doc.cats, key=doc.cats.__getitem__, default="")
+    start = doc.text if len(doc.text) <= WIDTH else f"{doc.text[: WIDTH - 4].rstrip()} ..."
+    found: dict[str, list[str]] = {}
+    for entity in doc.ents:
+        found.setdefault(entity.label_, []).append(entity.text)
+    rows = [
+        (label, ", ".join(dict.fromkeys(surfaces))) for label, surfaces in sorted(found.items())
+    ]
+    score = f"{doc.cats.get(category, 0.0):.2f}"
+    entities = table(rows, max_col=WIDTH) if rows else "\n(no entities)\n"
+    return f"{category} ({score})\n{start}{entities}"
+
+
+if __name__ == "__main__":
+    sys.exit(typer.run(main))

@@ -1,0 +1,86 @@
+"""Install a packaged pipeline as a stranger would, and use it.
+
+Makes an empty virtual environment in a temporary folder, installs torch, this library (built as a
+wheel) and the pipeline's wheel with their dependencies, and runs `annotate.py` there: offline,
+outside of the project's folder, with nothing of it in reach. The folder is removed afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import typer
+from wasabi import msg
+
+ROOT = Path(__file__).resolve().parent.parent
+CONSTRAINTS = ROOT / "constraints.txt"
+
+
+def main(wheels: Path, package: str, text: Path, output: Path) -> None:
+    """Install PACKAGE from the folder WHEELS, run it on TEXT, save what it prints as OUTPUT."""
+    found = sorted(wheels.resolve().rglob(f"{package}-*.whl"))
+    if len(found) != 1:
+        msg.fail(f"Expected one wheel of {package} in {wheels}, found {len(found)}", exits=1)
+    with TemporaryDirectory(prefix="try-wheel-") as name:
+        folder = Path(name)
+        python = fresh_environment(folder / "env")
+        library = build_library(folder / "wheels")
+        step("torch", [python, *pip_install(), torch_pin()])
+        step("the two wheels", [python, *pip_install(), library, found[0]])
+        for file in (ROOT / "scripts" / "annotate.py", text):
+            shutil.copy(file, folder)
+        # -I: no PYTHONPATH, no user site, no script folder. Only what was installed is found.
+        annotate = [python, "-I", "annotate.py", package, text.name]
+        printed = step(f"{package} on {text.name}", annotate, cwd=folder)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(printed, encoding="utf8")
+    msg.good(f"The installed package works; what it found is in {output}")
+
+
+def fresh_environment(folder: Path) -> Path:
+    """Make an environment that shares nothing with ours. Returns its Python."""
+    step("a fresh environment", [sys.executable, "-m", "venv", folder])
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def build_library(folder: Path) -> Path:
+    """Build the wheel of this library. Returns its path."""
+    pip_wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps"]
+    step("the library's wheel", [*pip_wheel, "--wheel-dir", folder, ROOT])
+    return next(folder.glob("*.whl"))
+
+
+def pip_install() -> list[str | Path]:
+    """Start a pip command that keeps to the tested versions."""
+    return ["-m", "pip", "install", "-q", "-c", CONSTRAINTS]
+
+
+def torch_pin() -> str:
+    """Read the exact torch requirement: it comes first and alone, as in `run.py`."""
+    lines = CONSTRAINTS.read_text(encoding="utf8").splitlines()
+    return next(line for line in lines if line.startswith("torch=="))
+
+
+def step(what: str, command: list[str | Path], cwd: Path | None = None) -> str:
+    """Run a command and say how long it took. Exits with its output if it fails."""
+    started = time.perf_counter()
+    env = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    # Progress and warnings go to the terminal as they come; only the result is kept.
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, env=env, stdout=subprocess.PIPE, text=True
+    )
+    if done.returncode:
+        print(done.stdout)
+        msg.fail(f"Failed: {what}", " ".join(map(str, command)), exits=1)
+    msg.info(f"{what}: {time.perf_counter() - started:.0f} s")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    typer.run(main)

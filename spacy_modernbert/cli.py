@@ -1,0 +1,103 @@
+"""``python -m spacy_modernbert``: what is done to checkpoints outside of a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(name="spacy_modernbert", no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def main() -> None:
+    """Tools for the checkpoints behind spaCy pipelines."""
+
+
+@app.command("new-modernbert")
+def new_modernbert(
+    texts: Annotated[list[Path], typer.Argument(help="Text files to learn the tokenizer from")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the new checkpoint")],
+    vocab_size: Annotated[int, typer.Option(min=300, help="Pieces of the tokenizer")] = 8000,
+    hidden_size: Annotated[int, typer.Option(min=8, help="Width of the vectors")] = 256,
+    intermediate_size: Annotated[int, typer.Option(min=8, help="Width of the gated MLP")] = 384,
+    layers: Annotated[int, typer.Option(min=1, help="Number of layers")] = 4,
+    heads: Annotated[int, typer.Option(min=1, help="Attention heads a layer")] = 4,
+    global_every: Annotated[int, typer.Option(min=1, help="Every which layer sees all")] = 3,
+    local_attention: Annotated[int, typer.Option(min=2, help="Window of the other layers")] = 128,
+    max_length: Annotated[int, typer.Option(min=16, help="Pieces of the longest row")] = 8192,
+    seed: Annotated[int, typer.Option(help="Seed of the random weights")] = 0,
+) -> None:
+    """Make a small ModernBERT with random weights, to be trained from scratch.
+
+    The folder is a checkpoint like any other: tokenizer, configuration and weights.
+    """
+    from wasabi import msg
+
+    from .encoder.checkpoint import Checkpoint, save_folder
+    from .encoder.config import ModernBertConfig
+    from .encoder.initial import new_encoder
+    from .text.training import train_piecer
+
+    missing = [str(path) for path in texts if not path.is_file()]
+    if missing:
+        msg.fail("There is no such text file", ", ".join(missing), exits=1)
+    piecer = train_piecer(_lines(texts), vocab_size=vocab_size, max_length=max_length)
+    try:
+        config = ModernBertConfig.from_dict(
+            {
+                "model_type": "modernbert",
+                "architectures": ["ModernBertModel"],
+                "vocab_size": piecer.vocab_size,
+                "hidden_size": hidden_size,
+                "intermediate_size": intermediate_size,
+                "num_hidden_layers": layers,
+                "num_attention_heads": heads,
+                "global_attn_every_n_layers": global_every,
+                "local_attention": local_attention,
+                "max_position_embeddings": max_length,
+                "pad_token_id": piecer.pad_id,
+                "cls_token_id": piecer.prefix_ids[0],
+                "bos_token_id": piecer.prefix_ids[0],
+                "sep_token_id": piecer.suffix_ids[0],
+                "eos_token_id": piecer.suffix_ids[0],
+            }
+        )
+    except ValueError as error:
+        msg.fail("These sizes make no encoder", str(error), exits=1)
+    encoder = new_encoder(config, seed=seed)
+    save_folder(Checkpoint(encoder, piecer), output)
+    weights = sum(parameter.numel() for parameter in encoder.parameters())
+    msg.good(
+        f"Saved a new ModernBERT to {output}",
+        f"{layers} layers, {weights:,} weights, {piecer.vocab_size:,} pieces",
+    )
+
+
+@app.command("convert-gliner")
+def convert_gliner(
+    source: Annotated[str, typer.Argument(help="Folder or hub name of a GLiNER checkpoint")],
+    output: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write")],
+) -> None:
+    """Copy a GLiNER checkpoint into a folder that needs no other: safetensors, tokenizers, configs.
+
+    Old checkpoints lean on the repository of their backbone, which has to be in the local cache or
+    within reach of the network, this once.
+    """
+    from wasabi import msg
+
+    from spacy_modernbert.gliner.convert import convert
+
+    try:
+        convert(source, output)
+    except (OSError, ValueError) as error:
+        msg.fail(f"Can't convert {source}", str(error), exits=1)
+    msg.good(f"Saved a self-contained GLiNER checkpoint to {output}")
+
+
+def _lines(paths: list[Path]) -> Iterator[str]:
+    for path in paths:
+        with path.open(encoding="utf8") as file:
+            yield from file

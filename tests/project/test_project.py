@@ -1,0 +1,137 @@
+"""project.yml, the config and constraints.txt: loadable, complete, and true to the files."""
+
+import re
+from hashlib import md5
+from importlib.metadata import requires
+
+import pytest
+import spacy
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from weasel.cli.document import project_document
+from weasel.cli.run import project_run
+from weasel.util import load_project_config
+
+
+@pytest.fixture
+def project(root):
+    return load_project_config(root)
+
+
+@pytest.fixture
+def commands(project):
+    return {command["name"]: command for command in project["commands"]}
+
+
+def test_project_workflows_name_commands(project, commands):
+    assert project["workflows"]["all"]
+    for steps in project["workflows"].values():
+        assert set(steps) <= set(commands)
+
+
+def test_project_every_command_has_help_and_is_described(root, commands, capsys):
+    assert all(command["help"] for command in commands.values())
+    project_document(root, "-", no_emoji=True)
+    printed = capsys.readouterr().out
+    assert all(f"`{name}`" in printed for name in commands)
+
+
+def test_project_deps_exist_or_are_made_by_an_earlier_step(root, project, commands):
+    made = set()
+    for step in project["workflows"]["all"]:
+        for path in commands[step].get("deps", []):
+            assert path in made or (
+                (root / path).exists()
+                and path.split("/")[0]
+                in (
+                    "assets",
+                    "configs",
+                    "scripts",
+                    "constraints.txt",
+                )
+            ), f"{step}: {path}"
+        made |= set(commands[step].get("outputs", []))
+
+
+def test_project_scripts_and_configs_exist_and_are_deps(root, commands):
+    for command in commands.values():
+        for line in command["script"]:
+            for path in re.findall(r"(?:scripts|configs|assets)/\S+", line):
+                assert (root / path).exists()
+                assert path in command.get("deps", []) or command["name"] == "clean"
+
+
+def test_project_assets_have_their_checksums(root, project):
+    for asset in project["assets"]:
+        content = (root / asset["dest"]).read_bytes()
+        assert asset["checksum"] == md5(content).hexdigest(), asset["dest"]
+
+
+def test_project_outputs_are_ignored_by_git(root, commands):
+    ignored = (root / ".gitignore").read_text(encoding="utf8").splitlines()
+    outputs = [path for command in commands.values() for path in command.get("outputs", [])]
+    assert outputs
+    for path in outputs:
+        assert f"/{path.split('/')[0]}/" in ignored
+
+
+def test_project_runs_dry(root, capfd):
+    project_run(root, "all", dry=True, force=True)
+    printed = capfd.readouterr().out
+    assert "spacy train configs/" in printed
+    assert "${" not in printed
+
+
+def test_project_config_is_complete(root):
+    """No setting is left to a default, and every registered name resolves."""
+    config = spacy.util.load_config(root / "configs" / "ner_textcat.cfg", interpolate=False)
+    nlp = spacy.util.load_model_from_config(config, auto_fill=False, validate=True)
+    assert nlp.pipe_names == ["transformer", "ner", "textcat"]
+    filled = spacy.util.load_model_from_config(config, auto_fill=True).config
+    assert {name: set(filled[name]) for name in filled} == {
+        name: set(config[name]) for name in filled
+    }
+
+
+def test_project_constraints_pin_every_dependency(root):
+    pins = {}
+    for line in (root / "constraints.txt").read_text(encoding="utf8").splitlines():
+        if line and not line.startswith("#"):
+            pin = Requirement(line)
+            assert str(pin.specifier).startswith("=="), line
+            pins.setdefault(canonicalize_name(pin.name), []).append(pin)
+    for text in requires("spacy-modernbert"):
+        requirement = Requirement(text)
+        found = pins[canonicalize_name(requirement.name)]
+        for pin in found:
+            version = str(pin.specifier).removeprefix("==")
+            assert requirement.specifier.contains(version), f"{text} is pinned to {version}"
+
+
+def test_clean_removes_only_what_is_inside(tmp_path, monkeypatch):
+    import typer
+    from clean import main
+
+    (tmp_path / "here" / "corpus").mkdir(parents=True)
+    (tmp_path / "here" / "project.lock").touch()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    paths = [tmp_path / "here" / name for name in ("corpus", "project.lock", "never-made")]
+    main(paths)
+    assert not any(path.exists() for path in paths)
+    with pytest.raises(typer.BadParameter, match="not inside"):
+        main([tmp_path / "elsewhere"])
+    assert (tmp_path / "elsewhere").exists()
+
+
+def test_annotate_describes_a_doc():
+    from annotate import describe
+
+    nlp = spacy.blank("en")
+    doc = nlp.make_doc("Maria Lopez went to Porto and back to Porto.")
+    assert "(no entities)" in describe(doc)
+    doc.set_ents([doc.char_span(20, 25, "PLACE"), doc.char_span(38, 43, "PLACE")])
+    doc.cats = {"news": 0.2, "travel": 0.8}
+    lines = describe(doc).splitlines()
+    assert lines[0] == "travel (0.80)"
+    assert ["PLACE", "Porto"] in [line.split() for line in lines]

@@ -1,0 +1,92 @@
+"""The manual's examples run as they stand. The hub name in them is found in a cache made here."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+import spacy_modernbert.errors
+from spacy_modernbert.cli import app
+from spacy_modernbert.gliner.checkpoint import save_folder
+
+from .conftest import ROOT
+from .gliner.tiny import tiny_model
+
+README = (ROOT / "README.md").read_text(encoding="utf8")
+NAME = "answerdotai/ModernBERT-base"
+GLINER = "urchade/gliner_small-v2.1"
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def hub_cache(checkpoint, tmp_path, monkeypatch):
+    """A cache of the hub that holds our small checkpoints under the published names."""
+    save_folder(tiny_model(), tmp_path / "gliner")
+    for name, folder in ((NAME, checkpoint), (GLINER, tmp_path / "gliner")):
+        repository = tmp_path / f"models--{name.replace('/', '--')}"
+        (repository / "refs").mkdir(parents=True)
+        (repository / "refs" / "main").write_text("0" * 40)
+        shutil.copytree(folder, repository / "snapshots" / ("0" * 40))
+    for constant in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        monkeypatch.setenv(constant, str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_block_runs(code, hub_cache):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+@pytest.mark.parametrize("text", blocks("ini"))
+def test_config_block_makes_a_pipeline(text, hub_cache):
+    import spacy
+    from thinc.api import Config
+
+    nlp = spacy.blank("en")
+    config = Config().from_str("[components]\n\n" + text)
+    for name, component in config["components"].items():
+        component = dict(component)
+        nlp.add_pipe(component.pop("factory"), name=name, config=component)
+    model = nlp.get_pipe("transformer").model
+    assert (model.attrs["settings"].max_length, model.attrs["settings"].stride) == (8192, 1024)
+
+
+def test_new_modernbert_command_runs(tmp_path):
+    """The README's command line, on another text and with a smaller network."""
+    (line,) = [line for line in README.splitlines() if "spacy_modernbert new-modernbert" in line]
+    arguments = line.split("spacy_modernbert ")[1].split()
+    text = tmp_path / "text.txt"
+    text.write_text("A few words to learn pieces from.\n" * 3)
+    arguments = [
+        {"corpus/train.txt": str(text), "models/encoder": str(tmp_path / "encoder")}.get(word, word)
+        for word in arguments
+    ]
+    small = ["--hidden-size", "16", "--intermediate-size", "16", "--heads", "2", "--layers", "2"]
+    result = CliRunner().invoke(app, [*arguments, *small])
+    assert result.exit_code == 0, result.output
+    config = json.loads((tmp_path / "encoder" / "config.json").read_text())
+    assert (config["num_hidden_layers"], config["hidden_size"]) == (2, 16)
+
+
+def test_every_message_is_in_the_troubleshooting_table():
+    numbers = set(re.findall(r"\bSMW?\d{3}\b", README))
+    for first, last in re.findall(r"\b(SMW?\d{3})-(SMW?\d{3})\b", README):
+        letters = first.rstrip("0123456789")
+        low, high = int(first[len(letters) :]), int(last[len(letters) :])
+        numbers |= {f"{letters}{number:03}" for number in range(low, high + 1)}
+    messages = (spacy_modernbert.errors.Errors, spacy_modernbert.errors.Warnings)
+    known = {name for table in messages for name in vars(table) if not name.startswith("__")}
+    assert known <= numbers
+
+
+def test_no_unfinished_words():
+    assert not re.search(r"TODO|TBD|XXX|BENCHMARKS", README)
