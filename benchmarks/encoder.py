@@ -13,8 +13,8 @@ this shape can be faster on the same products; `floor share` is how near ours co
 All contestants take turns, repetition by repetition, and the fastest of each counts, so that a
 neighbour on the machine slows all of them alike. With one thread the clock is the CPU time of the
 process. With two on a busy machine, OMP_WAIT_POLICY=PASSIVE and GOMP_SPINCOUNT=0 keep threads from
-spinning on a core that someone else is using. Memory is the growth of the peak resident set during one forward pass, each in a process
-of its own.
+spinning on a core that someone else is using. Memory is the growth of the peak resident set during
+one forward pass, each in a process of its own.
 """
 
 from __future__ import annotations
