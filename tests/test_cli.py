@@ -66,3 +66,47 @@ def test_missing_text_and_impossible_sizes(text, tmp_path):
     assert result.exit_code == 1
     assert "SM022" in result.output
     assert not (tmp_path / "no").exists()
+
+
+def test_inspect_alignment_shows_every_token_with_its_own_pieces(checkpoint):
+    result = run("inspect-alignment", "Zürich buys 🙂", "--model", checkpoint)
+    assert result.exit_code == 0, result.output
+    rows = [line.split(maxsplit=2) for line in result.output.splitlines() if ".." in line]
+    assert [row[:2] for row in rows] == [["Zürich", "0..6"], ["buys", "7..11"], ["🙂", "12..13"]]
+    # The space before a word is in its first piece, and in nobody else's.
+    assert "6.." in rows[1][2]
+    assert "6.." not in rows[0][2]
+
+
+def test_inspect_alignment_says_what_it_cannot_find(checkpoint, tmp_path):
+    result = run("inspect-alignment", "a", "--model", "no/such-model")
+    assert result.exit_code == 1
+    assert "SM040" in result.output
+    result = run("inspect-alignment", "a", "--model", checkpoint, "--lang", "no_such_pipeline")
+    assert result.exit_code == 1
+    assert "E050" in result.output
+
+
+def test_info_names_versions_devices_and_cached_checkpoints(tmp_path, monkeypatch):
+    result = run("info")
+    assert result.exit_code == 0, result.output
+    assert spacy.__version__ in result.output
+    assert "processor" in result.output
+
+    from spacy_modernbert.cli.info import find_kind
+
+    for name, kind in (("gliner_config.json", "gliner"), ("modules.json", "setfit_textcat")):
+        assert find_kind(tmp_path) is None
+        (tmp_path / name).write_text("{}")
+        assert find_kind(tmp_path) == kind
+        (tmp_path / name).unlink()
+
+
+def test_the_commands_are_spacys_too():
+    from spacy.cli._util import app as spacy_app
+
+    import spacy_modernbert.cli.plugin  # noqa: F401
+
+    result = CliRunner().invoke(spacy_app, ["modernbert", "info"])
+    assert result.exit_code == 0, result.output
+    assert "processor" in result.output

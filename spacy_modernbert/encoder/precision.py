@@ -66,12 +66,19 @@ def _has_bfloat16(device_type: str) -> bool:
     return any(getattr(torch.cpu, name, bool)() for name in probes)
 
 
-def _gain_of_bfloat16() -> float:
-    """Time a product in both formats, a few milliseconds each: float32's over bfloat16's.
+def bfloat16_gain() -> float | None:
+    """Compare both formats on the CPU, by a product that takes a few milliseconds.
 
     To have the instructions is not to be fast: some processors run them slowly, among
     them those whose virtual machine hides the faster AMX units.
+
+    Returns:
+        How many times faster bfloat16 is; None where the processor has no instructions for it.
     """
+    return _gain_of_bfloat16() if _has_bfloat16("cpu") else None
+
+
+def _gain_of_bfloat16() -> float:
     with torch.no_grad():
         wide = torch.ones(512, 768), torch.ones(768, 768)
         half = wide[0].bfloat16(), wide[1].bfloat16()

@@ -1,4 +1,4 @@
-"""``python -m spacy_modernbert``: what is done to checkpoints outside of a pipeline."""
+"""Checkpoints made and converted outside of a pipeline."""
 
 from __future__ import annotations
 
@@ -8,15 +8,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(name="spacy_modernbert", no_args_is_help=True, add_completion=False)
 
-
-@app.callback()
-def main() -> None:
-    """Tools for the checkpoints behind spaCy pipelines."""
-
-
-@app.command("new-modernbert")
 def new_modernbert(
     texts: Annotated[list[Path], typer.Argument(help="Text files to learn the tokenizer from")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the new checkpoint")],
@@ -36,10 +28,10 @@ def new_modernbert(
     """
     from wasabi import msg
 
-    from .encoder.checkpoint import Checkpoint, save_folder
-    from .encoder.config import ModernBertConfig
-    from .encoder.initial import new_encoder
-    from .text.training import train_piecer
+    from ..encoder.checkpoint import Checkpoint, save_folder
+    from ..encoder.config import ModernBertConfig
+    from ..encoder.initial import new_encoder
+    from ..text.training import train_piecer
 
     missing = [str(path) for path in texts if not path.is_file()]
     if missing:
@@ -76,7 +68,6 @@ def new_modernbert(
     )
 
 
-@app.command("convert-gliner")
 def convert_gliner(
     source: Annotated[str, typer.Argument(help="Folder or hub name of a GLiNER checkpoint")],
     output: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write")],
@@ -88,7 +79,7 @@ def convert_gliner(
     """
     from wasabi import msg
 
-    from spacy_modernbert.gliner.convert import convert
+    from ..gliner.convert import convert
 
     try:
         convert(source, output)

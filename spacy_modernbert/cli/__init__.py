@@ -1,0 +1,22 @@
+"""Floor 4: ``python -m spacy_modernbert``, which is ``python -m spacy modernbert`` as well."""
+
+from __future__ import annotations
+
+import typer
+
+from .alignment import inspect_alignment
+from .checkpoints import convert_gliner, new_modernbert
+from .info import info
+
+app = typer.Typer(name="spacy_modernbert", no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def main() -> None:
+    """Tools for the checkpoints behind spaCy pipelines."""
+
+
+app.command("info")(info)
+app.command("inspect-alignment")(inspect_alignment)
+app.command("new-modernbert")(new_modernbert)
+app.command("convert-gliner")(convert_gliner)

@@ -1,0 +1,97 @@
+"""What is installed, what it runs on, and which checkpoints are there already."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from .. import __version__
+
+_PACKAGES = (
+    "spacy",
+    "spacy-transformers",
+    "thinc",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "scikit-learn",
+    "numpy",
+    "cupy",
+)
+
+
+def info() -> None:
+    """Print versions, devices and the checkpoints in the local cache.
+
+    Put it into a report of a problem.
+    """
+    from wasabi import msg
+
+    msg.divider("Versions")
+    own = [("spacy_modernbert", __version__), ("python", platform.python_version())]
+    msg.table(own + [(name, _version(name)) for name in _PACKAGES])
+    msg.divider("Devices")
+    msg.table(list(_devices()))
+    msg.divider("Checkpoints in the local cache")
+    found = list(_cached())
+    if found:
+        msg.table(found, header=("name", "used as", "MiB"), divider=True, aligns=("l", "l", "r"))
+    else:
+        msg.info("None. A name in a config is looked up on the Hugging Face hub at first use")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _devices() -> Iterator[tuple[str, str]]:
+    import torch
+
+    from ..encoder.precision import bfloat16_gain
+
+    cores = f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()}"
+    yield "processor", f"{platform.machine()}, {cores}"
+    yield "instructions", torch.backends.cpu.get_cpu_capability()
+    gain = bfloat16_gain()
+    yield "bfloat16", "no instructions" if gain is None else f"{gain:.1f} x the speed of float32"
+    names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    yield "GPU", ", ".join(names) or "none that torch can use"
+
+
+def _cached() -> Iterator[tuple[str, str, str]]:
+    """Name, kind and size of every cached repository that this package can use."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        repositories = scan_cache_dir().repos
+    except CacheNotFound:
+        return
+    for repository in sorted(repositories, key=_repo_id):
+        kinds = [find_kind(revision.snapshot_path) for revision in repository.revisions]
+        if kind := next(filter(None, kinds), None):
+            yield repository.repo_id, kind, f"{repository.size_on_disk / 2**20:,.0f}"
+
+
+def _repo_id(repository: object) -> str:
+    name: str = getattr(repository, "repo_id", "")
+    return name
+
+
+def find_kind(folder: Path) -> str | None:
+    """Tell what the files of a checkpoint are for, None for what is no checkpoint."""
+    for file, kind in (
+        ("gliner_config.json", "gliner"),
+        ("modules.json", "setfit_textcat"),
+        ("config.json", "encoder"),
+    ):
+        if (folder / file).exists():
+            return kind
+    return None
