@@ -7,13 +7,12 @@ encodings and teach 16 similarities. The same 32 texts hold 496.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LossName = Literal["cosine", "supcon"]
 # (vectors, similarities) -> loss
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 TEMPERATURE = 0.07

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,51 +13,13 @@ from ..encoder.packing import PackedBatch
 from ..text.pieces import Ints
 from ..text.windows import batch_by_budget
 from .batches import Labels
-from .loss import LOSSES, LossName, similarities
+from .loss import LOSSES, similarities
+from .schedule import Schedule
 from .sentence_encoder import SentenceEncoder
 
 # Pieces whose intermediate results are held for the backward pass. A larger batch is encoded twice.
 HELD = 8192
 CLIP = 1.0
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How an encoder is trained.
-
-    Attributes:
-        loss: Name of the loss, of `loss.LOSSES`.
-        learn_rate: Highest learning rate.
-        weight_decay: Of the matrices; biases and norms have none.
-        warmup_steps: Steps over which the rate rises from 0.
-        total_steps: Step at which the rate is back at 0; None keeps it.
-        dropout: Dropout rate. 0 is none at all, whatever the checkpoint was trained with: with all
-            pairs of a batch in the loss, noise costs more than it protects from. Above 0, a higher
-            rate of the checkpoint's own wins.
-        freeze_embeddings: Whether the piece embeddings stay as they are. They are many, a step
-            touches few of them, and a handful of texts says little about them.
-        blend: How far the weights in use are along the way from those at the start (0) to those
-            of the training (1); see `Trainer.settle`.
-        seed: Of the dropout.
-    """
-
-    loss: LossName = "cosine"
-    learn_rate: float = 5e-5
-    weight_decay: float = 0.01
-    warmup_steps: int = 2
-    total_steps: int | None = 40
-    dropout: float = 0.0
-    freeze_embeddings: bool = True
-    blend: float = 0.6
-    seed: int = 0
-
-    def rate(self, step: int) -> float:
-        """Learning rate of a step, counted from 0."""
-        rise = min(1.0, (step + 1) / (self.warmup_steps + 1))
-        if self.total_steps is None:
-            return self.learn_rate * rise
-        left = (self.total_steps - step) / max(1, self.total_steps - self.warmup_steps)
-        return self.learn_rate * max(0.0, min(rise, left))
 
 
 class Trainer:
@@ -101,6 +62,20 @@ class Trainer:
         Returns:
             The loss before the step.
         """
+        loss = self.accumulate(rows, labels)
+        self.update()
+        return loss
+
+    def accumulate(self, rows: Sequence[Ints], labels: Labels) -> float:
+        """Add the gradients of a batch to those that are there already.
+
+        Args:
+            rows: The texts of a batch, as piece ids.
+            labels: Their labels; see `loss.similarities`. *Shape:* (texts, labels).
+
+        Returns:
+            The loss.
+        """
         self._resume()
         alike = similarities(torch.from_numpy(labels)).to(self.encoder.device)
         self.encoder.train(self.schedule.dropout > 0)
@@ -111,9 +86,17 @@ class Trainer:
         ]
         order = torch.tensor([i for group in groups for i in group], device=alike.device).long()
         loss = self._backward(batches, alike[order][:, order])
-        self._update()
         self.encoder.eval()
         return loss
+
+    def update(self) -> None:
+        """Take a step along the gradients that have been added up."""
+        nn.utils.clip_grad_norm_(self._trained, CLIP)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.schedule.rate(self.steps)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self.steps += 1
 
     def settle(self) -> None:
         """Put the weights to use: blend those of the training with those of the start.
@@ -129,13 +112,25 @@ class Trainer:
             for parameter, start in zip(self._trained, self._start, strict=True):
                 parameter.lerp_(start, 1.0 - self.schedule.blend)
 
+    @contextmanager
+    def at_start(self) -> Iterator[None]:
+        """Put the weights that the training started from in place for a while."""
+        now = [parameter.detach().clone() for parameter in self._trained]
+        self._put(self._start)
+        try:
+            yield
+        finally:
+            self._put(now)
+
     def _resume(self) -> None:
-        if self._tuned is None:
-            return
+        if self._tuned is not None:
+            self._put(self._tuned)
+            self._tuned = None
+
+    def _put(self, weights: Sequence[Tensor]) -> None:
         with torch.no_grad():
-            for parameter, tuned in zip(self._trained, self._tuned, strict=True):
-                parameter.copy_(tuned)
-        self._tuned = None
+            for parameter, weight in zip(self._trained, weights, strict=True):
+                parameter.copy_(weight)
 
     def _backward(self, batches: list[PackedBatch], alike: Tensor) -> float:
         """Add up gradients, whatever the size of the batch.
@@ -165,14 +160,6 @@ class Trainer:
         """Encode with the dropout that belongs to this part of this step, both times."""
         with _seeded(batch.device, (self.schedule.seed, self.steps, part)):
             return self.encoder(batch, dropout=self.schedule.dropout)
-
-    def _update(self) -> None:
-        nn.utils.clip_grad_norm_(self._trained, CLIP)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.schedule.rate(self.steps)
-        self._optimizer.step()
-        self._optimizer.zero_grad()
-        self.steps += 1
 
 
 @contextmanager
