@@ -234,6 +234,21 @@ class Errors(metaclass=_Coded):
         "The classifier {path} is {kind}, whose probabilities this version can't reproduce. Train "
         "the classifier again from its examples."
     )
+    SM231 = (
+        "Can't make a new classifier: the examples of {labels} were not kept when the pipeline was "
+        "saved. Give some with set_support() or fit(), or save with `keep_support` set to 'vectors' "
+        "or 'texts'."
+    )
+    SM232 = (
+        "The {kind} is not made of texts that '{name}' can encode by itself: its encoder is another "
+        "component's. Give Docs that the pipeline has processed, or train with nlp.update() or "
+        "`spacy train`."
+    )
+    SM233 = (
+        "Can't learn from {item}. Give pairs of a text and its label, its list of labels, or a "
+        "mapping such as {{'LABEL': 1.0}}."
+    )
+    SM234 = "The setting `{setting}` is {value!r}, and should be {need}."
 
 
 class Warnings(metaclass=_Coded):
@@ -265,4 +280,23 @@ class Warnings(metaclass=_Coded):
     SMW101 = (
         "A word of {found} pieces ('{word}...') is longer than the {limit} pieces this model has "
         "room for. Only its beginning is read."
+    )
+
+    # SetFit (setfit/)
+    SMW230 = (
+        "There are no examples of these labels: {labels}. Until there are, their names stand in for "
+        "examples, as in a zero-shot start."
+    )
+    SMW231 = (
+        "{n} of {total} texts are longer than the {limit} pieces that this encoder reads; of these, "
+        "only the beginning counts. Raise `max_length` if the encoder can take more, or classify "
+        "shorter parts. This is said once."
+    )
+    SMW232 = (
+        "{n} of {total} texts came again with other labels. All of their labels are learnt, which "
+        "can't end well for at least one of them: correct the data."
+    )
+    SMW233 = (
+        "The encoder stays as it is: of the texts it was trained with, only vectors were kept. New "
+        "texts change the classifier alone."
     )

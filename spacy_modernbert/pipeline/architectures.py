@@ -89,3 +89,36 @@ def gliner_v1(name: str, precision: Precision = "float32") -> Model:
     from .gliner_model import GlinerLayer
 
     return GlinerLayer(name, precision=precision)
+
+
+@registry.architectures("spacy_modernbert.SentenceEncoder.v1")
+def sentence_encoder_v1(
+    name: str,
+    pooling: str | None = None,
+    normalize: bool | None = None,
+    prompt: str | None = None,
+    max_length: int | None = None,
+    precision: Precision = "float32",
+) -> Model[List[Doc], Floats2d]:  # noqa: UP006
+    """Make the model of a ``setfit_textcat`` pipe: Docs to one vector each.
+
+    Weights are not loaded here but in ``nlp.initialize``, from the saved pipeline, or at first use.
+
+    Args:
+        name: A folder of sentence-transformers or a plain checkpoint, or a name on the hub.
+        pooling: How a text's pieces become its vector. None: as the checkpoint says, which is the
+            mean if it says nothing.
+        normalize: Whether vectors have length one. None: as the checkpoint says.
+        prompt: What to put before every text, "" for nothing. None: as the checkpoint says.
+        max_length: Most pieces of a text, special pieces included; longer texts lose their end,
+            with a warning. None: as the checkpoint says.
+        precision: Number format of weights and matrix products.
+
+    Returns:
+        The model. *Shape of its output:* (docs, width), float32.
+    """
+    from ..setfit.checkpoint import Overrides
+    from .setfit_model import SentenceModel, SentenceSettings
+
+    overrides = Overrides(pooling, normalize, prompt, max_length)
+    return SentenceModel(SentenceSettings(name, overrides, precision))

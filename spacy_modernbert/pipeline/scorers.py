@@ -1,4 +1,4 @@
-"""Scores of components that write both entities and spans."""
+"""Scores of components: of entities and spans, and of categories."""
 
 # No `from __future__ import annotations`: the types are what configs are validated against.
 
@@ -34,3 +34,26 @@ def gliner_score(examples: Iterable[Example], **settings: Any) -> dict[str, Any]
 def make_gliner_scorer() -> Callable[..., dict[str, Any]]:
     """Make the scorer of spans and entities."""
     return gliner_score
+
+
+def setfit_score(
+    examples: Iterable[Example], *, exclusive_classes: bool = True, **settings: Any
+) -> dict[str, Any]:
+    """Score what ``setfit_textcat`` has written, with spaCy's scorer for its kind of labels.
+
+    Args:
+        examples: Gold Docs beside predicted ones.
+        exclusive_classes: Whether a Doc has exactly one label.
+        settings: Those of the component: ``labels``, ``threshold``, ``positive_label``.
+    """
+    kind = "textcat" if exclusive_classes else "textcat_multilabel"
+    scores: dict[str, Any] = registry.get("scorers", f"spacy.{kind}_scorer.v2")()(
+        examples, **settings
+    )
+    return scores
+
+
+@registry.scorers("spacy_modernbert.setfit_scorer.v1")
+def make_setfit_scorer() -> Callable[..., dict[str, Any]]:
+    """Make the scorer of categories."""
+    return setfit_score

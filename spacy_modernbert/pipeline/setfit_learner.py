@@ -1,0 +1,311 @@
+"""How a `setfit_textcat` learns: the encoder step by step, the classifier when somebody asks."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from thinc.api import Model, Optimizer
+
+from ..errors import Errors, Warnings
+from ..setfit.batches import Labels
+from ..setfit.classifier import Classifier
+from ..setfit.head import fit_head
+from ..setfit.loss import LOSSES, similarities
+from ..setfit.prototypes import make_prototypes
+from ..setfit.regression import Floats, HeadSettings
+from ..setfit.schedule import Schedule
+from ..setfit.templates import label_texts
+from ..setfit.training import Trainer
+from ..text.pieces import Ints
+from .setfit_model import SentenceShim, loaded, shim_of
+from .setfit_support import Support
+
+Settings = Mapping[str, Any]
+# Texts that are put into rows at a time.
+CHUNK = 1000
+
+
+def schedule_of(cfg: Settings, *, drop: float = 0.0) -> Schedule:
+    """Give the schedule of a component's settings.
+
+    Args:
+        cfg: The settings.
+        drop: The dropout rate where the setting leaves it to the caller.
+    """
+    given = {f.name: cfg[f.name] for f in fields(Schedule) if f.name in cfg}
+    if cfg["learn_rate"] is None:  # another optimiser takes the steps
+        given["learn_rate"] = Schedule.learn_rate
+    given["dropout"] = drop if cfg["dropout"] is None else cfg["dropout"]
+    return Schedule(**given)
+
+
+def head_settings_of(cfg: Settings) -> HeadSettings:
+    """Give the head's part of a component's settings."""
+    return HeadSettings(
+        multi_label=cfg["multi_label"],
+        C=cfg["head_C"],
+        class_weight=cfg["class_weight"],
+        calibrate=cfg["calibrate"],
+        seed=cfg["seed"],
+    )
+
+
+class Learner:
+    """What a component has learnt from, and what it has made of it.
+
+    The classifier is a function of the texts and the encoder. It is made anew when one of them has
+    changed and somebody wants to predict or to save, and not before.
+
+    Args:
+        model: The thinc model around the encoder.
+
+    Attributes:
+        support: The texts it learns from.
+        classifier: The classifier that was made last, if any.
+        is_stale: Whether texts, labels or weights have changed since.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.support = Support(0, capacity=1, seed=0)
+        self.classifier: Classifier | None = None
+        self.is_stale = True
+        self._trainer: Trainer | None = None
+        # The first update shows what the encoder can do without training, and takes no step.
+        self._has_started = False
+        self._is_open = False  # between an update and its end
+        self._has_gradient = False
+        self._uses_averages = False
+        # Labels of a loaded classifier whose texts were not kept.
+        self._lost: frozenset[str] = frozenset()
+        self._warned_of: frozenset[str] = frozenset()
+        self._n_conflicts = 0
+
+    @property
+    def shim(self) -> SentenceShim:
+        """The shim that holds the encoder."""
+        return shim_of(self.model)
+
+    def reset(self, labels: Sequence[str], cfg: Settings) -> None:
+        """Forget all texts and the classifier. The encoder stays as it is."""
+        self._make_support(labels, cfg)
+        self.classifier, self._trainer = None, None
+        self._has_started = self._is_open = self._has_gradient = False
+        self.is_stale, self._lost = True, frozenset()
+        self._n_conflicts = 0
+
+    def take(self, classifier: Classifier | None, labels: Sequence[str], cfg: Settings) -> None:
+        """Take a classifier that was saved; its texts may follow by `load_support`."""
+        self.reset(labels, cfg)
+        self.classifier, self.is_stale = classifier, classifier is None
+        self._lost = frozenset(() if classifier is None else classifier.labels)
+
+    def load_support(self, data: bytes) -> None:
+        """Take the texts that were saved with the classifier."""
+        self.support.load(data, self.shim.tokenize)
+        self._lost = frozenset()
+
+    def save_support(self, cfg: Settings) -> bytes:
+        """Give the texts as a component's settings want them kept."""
+        return self.support.to_bytes(cfg["keep_support"], self._encode)
+
+    def widen(self, labels: Sequence[str]) -> None:
+        """Take note of labels that came later."""
+        self.support.widen(len(labels))
+        self.is_stale = True
+
+    def collect(self, texts: Sequence[str], labels: Labels, cfg: Settings) -> None:
+        """Take in texts to learn from.
+
+        Args:
+            texts: The texts.
+            labels: *Shape:* (texts, labels).
+            cfg: The component's settings.
+        """
+        self._load(cfg)
+        for start in range(0, len(texts), CHUNK):
+            part = texts[start : start + CHUNK]
+            self.support.add(part, self.shim.tokenize(part), labels[start : start + CHUNK])
+        self.is_stale = True
+
+    def warn(self) -> None:
+        """Say what is wrong with the texts that were taken in."""
+        self.shim.warn_of_cut()
+        n = self.support.texts.n_conflicts
+        if n > self._n_conflicts:
+            self._n_conflicts = n
+            total = self.support.texts.n_seen
+            warnings.warn(Warnings.SMW232.format(n=n, total=total), stacklevel=2)
+
+    def tune(self, cfg: Settings, steps: Iterable[int], *, total: int) -> None:
+        """Train the encoder on the texts it has, all at once.
+
+        Args:
+            cfg: The component's settings.
+            steps: Yields something for every step.
+            total: How often it does.
+        """
+        self._load(cfg)
+        trainer = self._new_trainer(replace(schedule_of(cfg), total_steps=total))
+        labels = self._labels(cfg)
+        for _ in steps:
+            trainer.step(*self.support.draw(cfg["batch_texts"] or len(labels), (), labels))
+        self._weights_changed()
+
+    def update(self, texts: Sequence[str], labels: Labels, cfg: Settings, *, drop: float) -> float:
+        """Learn from a batch, and from texts that were there before.
+
+        Args:
+            texts: The texts.
+            labels: *Shape:* (texts, labels).
+            cfg: The component's settings.
+            drop: Dropout rate.
+
+        Returns:
+            The loss.
+        """
+        self._is_open = True
+        self.collect(texts, labels, cfg)
+        self.warn()
+        schedule = schedule_of(cfg, drop=drop)
+        taken = 0 if self._trainer is None else self._trainer.steps
+        owned = cfg["learn_rate"] is not None
+        if not (cfg["train_encoder"] and self.support.has_rows):
+            return 0.0
+        if owned and schedule.rate(taken) == 0.0:
+            return 0.0
+        batch = self._batch(texts, labels, cfg)
+        if not self._has_started:
+            return self._loss(*batch, schedule)
+        if self._trainer is None:
+            self._new_trainer(schedule)
+        assert self._trainer is not None
+        self._trainer.schedule = schedule
+        self._has_gradient = True
+        return self._trainer.accumulate(*batch)
+
+    def finish(self, sgd: Optimizer | None, cfg: Settings) -> None:
+        """Take the step that the updates since the last one have prepared.
+
+        Args:
+            sgd: The optimiser, used where the settings name no learning rate.
+            cfg: The component's settings.
+        """
+        if self._has_gradient and self._trainer is not None:
+            if cfg["learn_rate"] is not None:
+                self._trainer.update()
+            elif sgd:
+                self.model.finish_update(sgd)
+                self._trainer.steps += 1
+            self._weights_changed()
+        self._has_started = self._has_started or self._is_open
+        self._is_open = self._has_gradient = False
+
+    def refresh(self, labels: Sequence[str], cfg: Settings) -> Classifier:
+        """Give the classifier, made anew if something has changed.
+
+        Not so within an update, when other components want to see predictions: then the last one.
+
+        Raises:
+            ValueError: SM210-SM212 where no classifier can be made, SM231 where the texts of the
+                last one were not kept.
+        """
+        averaged = self.shim.is_averaged
+        is_current = not self.is_stale and averaged == self._uses_averages
+        if self.classifier is not None and (is_current or self._is_open):
+            return self.classifier
+        self._load(cfg)
+        if averaged != self._uses_averages:
+            self.support.weights_changed()
+            self._uses_averages = averaged
+        if self._trainer is not None and cfg["learn_rate"] is not None:
+            self._trainer.settle()
+        self.classifier = self._make(list(labels), cfg)
+        self.is_stale = False
+        return self.classifier
+
+    def rest(self) -> None:
+        """Let go of what only a training in progress needs."""
+        self._trainer = None
+        self._has_started = self._is_open = self._has_gradient = False
+
+    def _make(self, labels: list[str], cfg: Settings) -> Classifier:
+        known = self._labels(cfg)
+        without = [label for j, label in enumerate(labels) if not (known[:, j] == 1).any()]
+        lost = [label for label in without if label in self._lost]
+        if lost:
+            raise ValueError(Errors.SM231.format(labels=", ".join(lost)))
+        named = label_texts(without)
+        self._warn_of_names(without, len(labels))
+        rows = self.shim.tokenize([text for text, _ in named])
+        vectors = _joined(self.support.vectors(self._encode), self._encode(rows))
+        frozen = None
+        if self.support.has_frozen or (self._trainer is not None and self._trainer.steps):
+            with self._at_start():
+                frozen = _joined(self.support.frozen(self._encode), self._encode(rows))
+        templates = np.zeros((len(named), len(labels)), np.float32)
+        templates[np.arange(len(named)), [labels.index(label) for _, label in named]] = 1.0
+        known = np.concatenate([known, templates])
+        head = fit_head(vectors, known, names=labels, settings=head_settings_of(cfg), frozen=frozen)
+        return Classifier(head, tuple(labels), make_prototypes(vectors, known))
+
+    def _warn_of_names(self, without: list[str], n_labels: int) -> None:
+        """Say that some labels are known by their names only, unless all are."""
+        new = frozenset(without) - self._warned_of
+        if new and len(without) < n_labels:
+            self._warned_of |= new
+            message = Warnings.SMW230.format(labels=", ".join(sorted(new)))
+            warnings.warn(message, stacklevel=2)
+
+    def _load(self, cfg: Settings) -> None:
+        loaded(self.model)
+        self.shim.place(cfg["device"])
+
+    def _make_support(self, labels: Sequence[str], cfg: Settings) -> None:
+        self.support = Support(len(labels), capacity=cfg["max_support"], seed=cfg["seed"])
+
+    def _labels(self, cfg: Settings) -> Labels:
+        return self.support.labels(multi_label=cfg["multi_label"])
+
+    def _new_trainer(self, schedule: Schedule) -> Trainer:
+        self._trainer = Trainer(loaded(self.model), schedule)
+        return self._trainer
+
+    def _batch(
+        self, texts: Sequence[str], labels: Labels, cfg: Settings
+    ) -> tuple[list[Ints], Labels]:
+        """The batch as it came, or as much as is wanted, balanced around it."""
+        if cfg["batch_texts"]:
+            return self.support.draw(cfg["batch_texts"], texts, self._labels(cfg))
+        return self.shim.tokenize(texts), labels
+
+    def _loss(self, rows: Sequence[Ints], labels: Labels, schedule: Schedule) -> float:
+        alike = similarities(torch.from_numpy(labels))
+        return float(LOSSES[schedule.loss](torch.from_numpy(self._encode(rows)), alike))
+
+    def _weights_changed(self) -> None:
+        self.support.weights_changed()
+        self.is_stale = True
+
+    def _at_start(self) -> AbstractContextManager:
+        """The weights before the training, where there is one."""
+        return contextlib.nullcontext() if self._trainer is None else self._trainer.at_start()
+
+    def _encode(self, rows: Sequence[Ints]) -> Floats:
+        return loaded(self.model).encode(rows)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        state["_trainer"] = None
+        return state
+
+
+def _joined(vectors: Floats, more: Floats) -> Floats:
+    return np.concatenate([vectors, more]) if len(vectors) else more
