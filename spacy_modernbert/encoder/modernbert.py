@@ -213,7 +213,7 @@ class ModernBert(nn.Module):
         Returns:
             *Shape:* (total, hidden), float32.
         """
-        hidden = deque(self._states(batch, dropout), maxlen=1).pop()
+        hidden = deque(self.states(batch, dropout=dropout), maxlen=1).pop()
         return cast(Tensor, self.final_norm(hidden))
 
     def forward_layers(self, batch: PackedBatch, *, dropout: float = 0.0) -> list[Tensor]:
@@ -224,11 +224,21 @@ class ModernBert(nn.Module):
         """
         # Inference updates one tensor over and over: what has to outlive a layer is copied.
         keep = torch.clone if self._in_place() else _same
-        states = [keep(hidden) for hidden in self._states(batch, dropout)]
+        states = [keep(hidden) for hidden in self.states(batch, dropout=dropout)]
         return [*states[:-1], self.final_norm(states[-1])]
 
-    def _states(self, batch: PackedBatch, dropout: float) -> Iterator[Tensor]:
-        """Yield the residual stream after each layer."""
+    def states(self, batch: PackedBatch, *, dropout: float = 0.0) -> Iterator[Tensor]:
+        """Yield the residual stream after each layer, before the final norm.
+
+        Without gradients it is one tensor, updated over and over: copy what has to outlive a layer.
+
+        Args:
+            batch: As in `forward`.
+            dropout: As in `forward`.
+
+        Yields:
+            *Shape:* (total, hidden), float32.
+        """
         config = self.config
         dtype = resolve_precision(self.precision, batch.device)
         thetas = {FULL: config.global_rope_theta, SLIDING: config.local_rope_theta}

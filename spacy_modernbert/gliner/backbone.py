@@ -59,5 +59,5 @@ def _layer_outputs(encoder: Encoder, batch: PackedBatch, dropout: float) -> list
     """
     if isinstance(encoder, ModernBert):
         # In inference one tensor is updated over and over.
-        return [state.clone() for state in encoder._states(batch, dropout)]
+        return [state.clone() for state in encoder.states(batch, dropout=dropout)]
     return encoder.forward_layers(batch, dropout=dropout)
