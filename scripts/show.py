@@ -9,8 +9,8 @@ import typer
 from wasabi import msg
 
 
-def main(scores: Path, annotated: Path) -> None:
-    """Print SCORES, the file of `spacy evaluate`, as tables, and then the text ANNOTATED."""
+def main(scores: Path, annotated: Path, report: Path) -> None:
+    """Print the text ANNOTATED, then SCORES, the file of `spacy evaluate`, and where REPORT is."""
     data = srsly.read_json(scores)
     msg.divider("Found by the installed package")
     print(annotated.read_text(encoding="utf8"))
@@ -29,6 +29,7 @@ def main(scores: Path, annotated: Path) -> None:
             "mean": {key: data[f"cats_macro_{key}"] for key in "prf"},
         },
     )
+    msg.info(f"Open {report} in a browser for pictures and the annotated test sentences")
 
 
 def percents(title: str, rows: dict[str, dict[str, float | None]]) -> None:

@@ -17,5 +17,5 @@ def project_modules(monkeypatch):
     monkeypatch.syspath_prepend(ROOT)
     monkeypatch.syspath_prepend(ROOT / "scripts")
     yield
-    for name in ("run", "sentences", "convert", "annotate", "try_wheel", "show", "clean"):
+    for name in ["run", *(path.stem for path in (ROOT / "scripts").glob("*.py"))]:
         sys.modules.pop(name, None)

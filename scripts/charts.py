@@ -1,0 +1,77 @@
+"""The pictures of the report, drawn by matplotlib, as SVG to be put into a page."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
+
+RIGHT, WRONG = "#3a7d44", "#c44536"
+# Text stays text, and the same data gives the same bytes.
+mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "report", "font.size": 9})
+
+
+def draw_confusions(gold: Sequence[str], predicted: Sequence[str], names: Sequence[str]) -> str:
+    """Draw which category was taken for which.
+
+    Args:
+        gold: True category of each text.
+        predicted: The most likely one of each text.
+        names: All categories, in order.
+    """
+    size = 2.5 + 0.4 * len(names)
+    figure = Figure(figsize=(size, size))
+    matrix = confusion_matrix(gold, predicted, labels=list(names))
+    display = ConfusionMatrixDisplay(matrix, display_labels=list(names))
+    display.plot(ax=figure.subplots(), cmap="Blues", colorbar=False, xticks_rotation=60)
+    display.ax_.set(xlabel="predicted", ylabel="annotated")
+    return to_svg(figure)
+
+
+def draw_scores(right: Sequence[float], wrong: Sequence[float], what: str) -> str:
+    """Draw how the scores of right and of wrong answers are distributed.
+
+    Args:
+        right: Scores of the right answers, 0 to 1.
+        wrong: Scores of the wrong ones.
+        what: What has the scores.
+    """
+    figure = Figure(figsize=(5, 2.8))
+    axes = figure.subplots()
+    bins = np.linspace(0.0, 1.0, 21)
+    labels = [f"right ({len(right)})", f"wrong ({len(wrong)})"]
+    axes.hist([right, wrong], bins, stacked=True, label=labels, color=[RIGHT, WRONG])
+    axes.set(xlabel=f"score of {what}", ylabel="count", xlim=(0.0, 1.0))
+    axes.legend()
+    return to_svg(figure)
+
+
+def draw_curves(steps: Sequence[int], curves: Mapping[str, Sequence[float]], ylabel: str) -> str:
+    """Draw numbers over the steps of the training.
+
+    Args:
+        steps: Steps.
+        curves: Name -> a number for each step.
+        ylabel: What the numbers are.
+    """
+    figure = Figure(figsize=(5, 2.8))
+    axes = figure.subplots()
+    for name, values in curves.items():
+        axes.plot(steps, values, marker=".", label=name)
+    axes.set(xlabel="step", ylabel=ylabel)
+    axes.legend()
+    axes.grid(alpha=0.3)
+    return to_svg(figure)
+
+
+def to_svg(figure: Figure) -> str:
+    """Give a figure as an element of a page."""
+    file = io.StringIO()
+    figure.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None})
+    svg = file.getvalue()
+    return re.sub(r"^.*?(?=<svg)", "", svg, flags=re.DOTALL)
