@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import Errors
-from ..text.pieces import Piecer
+from ..text.pieces import Ints, Piecer
 from ..text.windows import batch_by_budget
 from .config import GlinerConfig
 from .network import Gliner
@@ -68,6 +68,23 @@ class GlinerModel:
             ValueError: SM108 where a label has nothing to read, SM109 where it is too long, SM110
                 where there is no label encoder.
         """
+        rows = self.label_rows(labels)
+        groups = batch_by_budget([len(row) for row in rows], budget=_LABEL_BUDGET)
+        parts = [self.network.encode_labels([rows[i] for i in group]) for group in groups]
+        return torch.cat(parts) if parts else self.network.encode_labels([])
+
+    def label_rows(self, labels: Sequence[str]) -> list[Ints]:
+        """Write the row of each label for the label encoder.
+
+        Args:
+            labels: What the model reads of each label.
+
+        Returns:
+            Piece ids of each, special ones included. *Shape:* (pieces,), int32.
+
+        Raises:
+            ValueError: As `encode_labels`.
+        """
         if self.labels_piecer is None or self.network.labels_encoder is None:
             raise ValueError(Errors.SM110)
         prefix, suffix = self.labels_piecer.prefix_ids, self.labels_piecer.suffix_ids
@@ -77,9 +94,7 @@ class GlinerModel:
         for label, row in zip(labels, self.labels_piecer.encode_texts(labels), strict=True):
             if len(row.ids) == 0 or not label.strip():
                 raise ValueError(Errors.SM108.format(label=label))
-            rows.append(np.concatenate([prefix, row.ids, suffix]).astype(np.int64))
+            rows.append(np.concatenate([prefix, row.ids, suffix]).astype(np.int32))
             if most is not None and len(rows[-1]) > most:
                 raise ValueError(Errors.SM109.format(label=label, most=most))
-        groups = batch_by_budget([len(row) for row in rows], budget=_LABEL_BUDGET)
-        parts = [self.network.encode_labels([rows[i] for i in group]) for group in groups]
-        return torch.cat(parts) if parts else self.network.encode_labels([])
+        return rows

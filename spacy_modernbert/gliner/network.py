@@ -137,12 +137,26 @@ class Gliner(nn.Module):
             raise ValueError(Errors.SM110)
         if not rows:
             return torch.zeros((0, self.structure.width), device=self.device)
+        return self.project_labels(self.pool_labels(rows, dropout=dropout))
+
+    def pool_labels(self, rows: Sequence[ArrayLike], *, dropout: float = 0.0) -> Tensor:
+        """Vectors of labels as the label encoder gives them, in its own width.
+
+        Args:
+            rows: Piece ids of each label, special ones included; at least one label.
+            dropout: Least dropout rate of the encoder in training.
+
+        Returns:
+            *Shape:* (labels, width of the label encoder).
+        """
         batch = PackedBatch.from_rows(rows, device=self.device)
         hidden = self.token_rep_layer.labels_encoder(batch, dropout=dropout)
-        vectors = torch.stack([row.mean(dim=0) for row in batch.split(hidden)])
-        if hasattr(self.token_rep_layer, "labels_projection"):
-            vectors = self.token_rep_layer.labels_projection(vectors)
-        return vectors
+        return torch.stack([row.mean(dim=0) for row in batch.split(hidden)])
+
+    def project_labels(self, pooled: Tensor) -> Tensor:
+        """Bring what `pool_labels` gave to the width of the words. *Shape:* (labels, width)."""
+        has_projection = hasattr(self.token_rep_layer, "labels_projection")
+        return self.token_rep_layer.labels_projection(pooled) if has_projection else pooled
 
     def encode(
         self, rows: Sequence[Row], labels: Tensor | None = None, *, dropout: float = 0.0
@@ -188,6 +202,26 @@ class Gliner(nn.Module):
         labels = self.prompt_rep_layer(features.labels)
         width = self.config.max_width
         return self.span_rep_layer(*row_args, labels, features.label_slices, max_width=width)
+
+    def score_rows(self, features: Features) -> list[Tensor]:
+        """Score the spans, or the words, of rows, in the form that training wants.
+
+        Args:
+            features: What `encode` gave.
+
+        Returns:
+            One tensor a row. Span models: *Shape:* (spans, labels), no span that would leave the
+            row, the narrow ones first. Token models: *Shape:* (words, labels, 3).
+        """
+        if self.config.is_token:
+            return self(features)
+        return self.span_rep_layer.rows(
+            features.words,
+            features.word_counts,
+            self.prompt_rep_layer(features.labels),
+            features.label_slices,
+            max_width=self.config.max_width,
+        )
 
     def score_spans(self, words: Tensor, labels: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
         """Score given spans of one row, of any width; not in token models without spans.

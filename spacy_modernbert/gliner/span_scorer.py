@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .layers import Mlp
+from .span_edges import add_edges, span_count
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +110,27 @@ class MlpMarker(nn.Module):
         Returns:
             *Shape:* (spans, labels).
         """
-        hidden = self.out_project.dropout((starts + ends).relu_())
+        return self._meet_labels((starts + ends).relu_(), folded)
+
+    def score_rows(
+        self,
+        edges: Edges,
+        lengths: Sequence[int],
+        folded: Tensor,
+        slices: Sequence[slice],
+        max_width: int,
+    ) -> list[Tensor]:
+        """Score all spans of all rows; see `SpanScorer.rows`."""
+        hidden = add_edges(edges.starts, edges.ends, lengths, max_width, relu=True)
+        counts = [span_count(n_words, max_width) for n_words in lengths]
+        if all(which == slices[0] for which in slices):
+            return list(self._meet_labels(hidden, folded[slices[0]]).split(counts))
+        rows = zip(hidden.split(counts), slices, strict=True)
+        return [self._meet_labels(row, folded[which]) for row, which in rows]
+
+    def _meet_labels(self, hidden: Tensor, folded: Tensor) -> Tensor:
+        """*Shape:* (spans, 4 x width), (labels, ...) to (spans, labels)."""
+        hidden = self.out_project.dropout(hidden)
         labels, bias, inner = folded.tensor_split((self.width, self.width + 1), dim=1)
         if 3 * len(labels) > 4 * self.width:
             # With so many labels the outer layer is the cheaper one to apply to the spans.
@@ -150,6 +171,22 @@ class LinearMarker(nn.Module):
         """*Shape:* two of (spans, labels) to (spans, labels)."""
         return starts + ends
 
+    def score_rows(
+        self,
+        edges: Edges,
+        lengths: Sequence[int],
+        folded: Tensor,
+        slices: Sequence[slice],
+        max_width: int,
+    ) -> list[Tensor]:
+        """Score all spans of all rows; see `SpanScorer.rows`."""
+        rows = zip(edges.split(lengths), slices, strict=True)
+        met = [self.meet(row, folded[which]) for row, which in rows]
+        return [
+            add_edges(row.starts, row.ends, [n_words], max_width, relu=False)
+            for row, n_words in zip(met, lengths, strict=True)
+        ]
+
 
 class SpanScorer(nn.Module):
     """Scores all spans of a row up to a width, or given ones.
@@ -188,6 +225,32 @@ class SpanScorer(nn.Module):
         folded = self.span_rep_layer.fold(labels)
         rows = zip(edges, slices, strict=True)
         return [self._score_row(row, folded[labels_of], max_width) for row, labels_of in rows]
+
+    def rows(
+        self,
+        words: Tensor,
+        lengths: Sequence[int],
+        labels: Tensor,
+        slices: Sequence[slice],
+        *,
+        max_width: int,
+    ) -> list[Tensor]:
+        """Score every span of every row, and nothing else: the form that training wants.
+
+        Args:
+            words: Words of all rows. *Shape:* (total, width).
+            lengths: Words of each row.
+            labels: Labels of all rows. *Shape:* (total labels, width).
+            slices: Which of the labels belong to each row.
+            max_width: Most words of a span.
+
+        Returns:
+            One tensor a row, the spans of one word first, then those of two ... *Shape:*
+            (spans, labels).
+        """
+        marker = self.span_rep_layer
+        edges = marker.edges(words, lengths)
+        return marker.score_rows(edges, lengths, marker.fold(labels), slices, max_width)
 
     def at(self, words: Tensor, labels: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
         """Score given spans of one row, of any width.

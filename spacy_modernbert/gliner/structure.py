@@ -19,6 +19,10 @@ TEXT = "token_rep_layer.bert_layer.model."
 LABELS = "token_rep_layer.labels_encoder.model."
 _MARKER = "span_rep_layer.span_rep_layer."
 
+# Embeddings of pieces, whatever the encoder is called inside: BERT and DeBERTa, ModernBERT, T5.
+EMBEDDINGS = re.compile(
+    re.escape(TEXT) + r".*(word_embeddings|tok_embeddings|embed_tokens|shared|wte)\.weight$"
+)
 # Weights that are in a checkpoint and have no part in its answers: the LSTM of a bi-encoder, the
 # fuser of a uni-encoder, and tables of numbers that transformers once stored.
 _NEVER_RUN = {True: ("rnn.",), False: ("cross_fuser.",)}
@@ -65,7 +69,7 @@ def read_structure(state: Mapping[str, Tensor], *, is_token: bool) -> Structure:
         ValueError: SM106 where a part is missing or none of ours.
     """
     vocabulary = next(
-        (len(state[name]) for name in state if re.match(_EMBEDDINGS, name)), None
+        (len(state[name]) for name in state if EMBEDDINGS.match(name)), None
     )  # fmt: skip
     inner = "scorer.proj_token.weight" if is_token else "prompt_rep_layer.0.weight"
     if vocabulary is None or inner not in state:
@@ -100,12 +104,6 @@ def used_weights(state: Mapping[str, Tensor], *, is_bi: bool) -> dict[str, Tenso
         for name, tensor in plain.items()
         if not name.startswith(_NEVER_RUN[is_bi]) and not _TABLES.search(name)
     }
-
-
-# Whatever the encoder is called inside: BERT and DeBERTa, ModernBERT, T5.
-_EMBEDDINGS = (
-    re.escape(TEXT) + r".*(word_embeddings|tok_embeddings|embed_tokens|shared|wte)\.weight$"
-)
 
 
 def _read_marker(state: Mapping[str, Tensor], *, is_token: bool) -> str | None:

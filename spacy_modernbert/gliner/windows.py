@@ -73,7 +73,8 @@ def cut_word_windows(
         start = max(start, min(max(fits, end + 1 - longest), end))
         reach = int(np.searchsorted(before, before[start] + capacity, side="right")) - 1
         reach = max(min(reach, n_words, start + longest), end + 1)
-        half = max(end + 1, (start + reach + 1) // 2)
+        # A window no longer than the overlap would leave none behind it.
+        half = max(end + 1, (start + reach + 1) // 2, min(reach, start + overlap + 1))
         end = reach if reach == n_words else _last_break(cuts, half, reach, default=reach)
         starts.append(start)
         ends.append(end)

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spacy_modernbert.gliner.candidates import Candidates
@@ -19,6 +19,7 @@ PIECES = st.lists(st.integers(0, 4), min_size=1, max_size=120)
 
 
 @settings(max_examples=300, deadline=None)
+@example([0] * 6, 20, 5, 4, [3])  # a sentence that ends within the first overlap
 @given(
     PIECES,
     st.integers(4, 60),

@@ -1,0 +1,117 @@
+"""What may be drawn, whatever the chance."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacy_modernbert.gliner.plan import WordText
+from spacy_modernbert.gliner.sampling import Sampling, ask, ask_together
+from spacy_modernbert.gliner.targets import GoldSpan, GoldText
+
+NAMES = st.sampled_from([f"label {i}" for i in range(8)])
+SAMPLING = st.builds(
+    Sampling,
+    max_types=st.integers(1, 6),
+    negative_ratio=st.one_of(st.none(), st.integers(0, 3)),
+    drop_types=st.floats(0, 1),
+    shuffle=st.booleans(),
+)
+
+
+@st.composite
+def texts(draw):
+    made = []
+    for _ in range(draw(st.integers(1, 4))):
+        labels = draw(st.lists(NAMES, max_size=4))
+        known = draw(st.one_of(st.none(), st.lists(NAMES, max_size=5, unique=True)))
+        spans = [GoldSpan(i, i + 1, label) for i, label in enumerate(labels)]
+        made.append(GoldText(WordText(["w"] * 4), spans, known))
+    return made
+
+
+def draw(*args, seed=0, **kwargs):
+    return ask(*args, np.random.default_rng(seed), **kwargs)
+
+
+@given(texts(), SAMPLING, st.lists(NAMES, max_size=3), st.integers(0, 99))
+def test_only_labels_that_may_be_asked(batch, sampling, pool, seed):
+    everything = {span.label for text in batch for span in text.spans} | set(pool)
+    for text, asked in zip(batch, draw(batch, sampling, seed=seed, pool=pool), strict=True):
+        present = {span.label for span in text.spans}
+        allowed = present | (everything if text.labels is None else set(text.labels))
+        assert set(asked.labels) <= allowed
+        assert len(set(asked.labels)) == len(asked) <= sampling.max_types
+        assert asked.words == asked.labels
+        absent = set(asked.labels) - present
+        if sampling.negative_ratio is not None:
+            assert len(absent) <= sampling.negative_ratio * max(1, len(text.spans))
+        if present:
+            assert len(asked) > 0
+
+
+@given(texts(), SAMPLING, st.integers(0, 99))
+def test_a_seed_is_a_seed(batch, sampling, seed):
+    assert draw(batch, sampling, seed=seed) == draw(batch, sampling, seed=seed)
+
+
+@given(texts(), st.integers(0, 99))
+def test_nothing_is_left_out_unless_wanted(batch, seed):
+    sampling = Sampling(max_types=99, negative_ratio=None, drop_types=0.0, shuffle=False)
+    everything = {span.label for text in batch for span in text.spans}
+    for text, asked in zip(batch, draw(batch, sampling, seed=seed), strict=True):
+        known = everything if text.labels is None else set(text.labels)
+        assert set(asked.labels) == {span.label for span in text.spans} | known
+
+
+def test_types_are_dropped_from_the_end_of_a_shuffled_list():
+    """As in the paper: the number that stays is uniform, and so is who stays."""
+    labels = [f"label {i}" for i in range(4)]
+    text = GoldText(WordText(["w"] * 4), [GoldSpan(i, i + 1, x) for i, x in enumerate(labels)])
+    drawn = draw([text] * 4000, Sampling(negative_ratio=0))
+    lengths = np.bincount([len(asked) for asked in drawn])
+    np.testing.assert_allclose(lengths[1:] / 4000, 0.25, atol=0.04)
+    firsts = [sum(asked.labels[0] == label for asked in drawn) for label in labels]
+    np.testing.assert_allclose(np.array(firsts) / 4000, 0.25, atol=0.04)
+
+
+def test_negatives_of_the_batch_and_of_the_pool():
+    batch = [
+        GoldText(WordText(["w"]), [GoldSpan(0, 1, "one")]),
+        GoldText(WordText(["w"]), [GoldSpan(0, 1, "two")]),
+        GoldText(WordText(["w"]), [GoldSpan(0, 1, "three")], labels=["three", "four"]),
+    ]
+    sampling = Sampling(negative_ratio=9, drop_types=0.0)
+    seen = [set(), set(), set()]
+    for seed in range(60):
+        for labels, asked in zip(
+            seen, draw(batch, sampling, seed=seed, pool=["five"]), strict=True
+        ):
+            labels.update(asked.labels)
+    assert seen[0] == seen[1] == {"one", "two", "three", "five"}
+    assert seen[2] == {"three", "four"}
+
+
+def test_phrasings_are_drawn_and_never_twice():
+    phrases = {"ORG": ["organization", "company"], "FIRM": ["company"], "PER": ["person"]}
+    spans = [GoldSpan(0, 1, "ORG"), GoldSpan(1, 2, "FIRM"), GoldSpan(2, 3, "PER")]
+    text = GoldText(WordText(["w"] * 3), spans)
+    drawn = draw([text] * 200, Sampling(drop_types=0.0, negative_ratio=0, phrases=phrases))
+    assert {word for asked in drawn for word in asked.words} == {
+        "organization",
+        "company",
+        "person",
+    }
+    for asked in drawn:
+        assert len(set(asked.words)) == len(asked.words) == len(asked.labels)
+        for label, word in zip(asked.labels, asked.words, strict=True):
+            assert word in phrases[label]
+
+
+def test_a_bi_encoder_asks_all_texts_the_same():
+    batch = [
+        GoldText(WordText(["w"]), [GoldSpan(0, 1, "one")]),
+        GoldText(WordText(["w"]), [GoldSpan(0, 1, "two")], labels=["two", "three"]),
+    ]
+    sampling = Sampling(drop_types=0.0, negative_ratio=None)
+    asked = ask_together(batch, sampling, np.random.default_rng(0))
+    assert set(asked.labels) == {"one", "two", "three"}

@@ -1,0 +1,214 @@
+import numpy as np
+import pytest
+import torch
+
+from spacy_modernbert.gliner.checkpoint import load_folder, save_folder, to_bytes
+from spacy_modernbert.gliner.losses import Objective
+from spacy_modernbert.gliner.plan import WordText
+from spacy_modernbert.gliner.sampling import Sampling
+from spacy_modernbert.gliner.schedule import Schedule
+from spacy_modernbert.gliner.targets import GoldSpan, GoldText
+from spacy_modernbert.gliner.training import Course, Trainer
+from tests.gliner.answers import predict
+from tests.gliner.tiny import tiny_model
+
+GOLD = {
+    "Steve Jobs founded Apple in Cupertino": [(0, 2, "person"), (3, 4, "company"), (5, 6, "city")],
+    "Angela Merkel met Bill Clinton in Berlin": [
+        (0, 2, "person"),
+        (3, 5, "person"),
+        (6, 7, "city"),
+    ],
+    "Apple hired Maria Lopez": [(0, 1, "company"), (2, 4, "person")],
+    "It rained in Lisbon and in Zürich": [(3, 4, "city"), (6, 7, "city")],
+    "Nothing to see here": [],
+}
+LABELS = ["person", "company", "city"]
+TEXTS = [
+    GoldText(WordText(text.split()), [GoldSpan(*span) for span in spans], LABELS)
+    for text, spans in GOLD.items()
+]
+# All labels in every text: the same question as in the test.
+FIXED = Sampling(negative_ratio=None, drop_types=0.0)
+FAST = Schedule(encoder_rate=3e-3, head_rate=5e-3, warmup=0)
+KINDS = ["uni_span", "uni_marker", "uni_token_spans", "bi_token"]
+
+
+def course(**given):
+    return Course(**{"schedule": FAST, "sampling": FIXED, **given})
+
+
+def learned(model):
+    """Whether the model now says just what was annotated."""
+    found = predict(model, list(GOLD), LABELS)
+    for (text, spans), entities in zip(GOLD.items(), found, strict=True):
+        words = text.split()
+        begins = np.cumsum([0, *(len(word) + 1 for word in words)])
+        wanted = {(begins[s], begins[e] - 1, label) for s, e, label in spans}
+        if {entity[:3] for entity in entities} != wanted:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_handful_of_texts_is_learnt_by_heart(kind):
+    model = tiny_model(kind, dropout=0.0)
+    trainer = Trainer(model, course())
+    losses = [trainer.step(TEXTS) for _ in range(80)]
+    assert losses[-1] < 0.05 * losses[0]
+    assert learned(model)
+    assert not model.network.training
+
+
+def test_with_the_paper_s_regularisation_the_loss_falls_too():
+    model = tiny_model(dropout=0.4)
+    trainer = Trainer(model, Course(schedule=FAST, dropout=0.1))
+    losses = [trainer.step(TEXTS) for _ in range(30)]
+    assert np.mean(losses[-5:]) < 0.4 * np.mean(losses[:5])
+
+
+def weights_after(kind="uni_span", *, seed=0, steps=3, **given):
+    model = tiny_model(kind, dropout=0.3)
+    trainer = Trainer(model, course(seed=seed, dropout=0.1, sampling=Sampling(), **given))
+    for _ in range(steps):
+        trainer.step(TEXTS)
+    return to_bytes(model)
+
+
+@pytest.mark.parametrize("kind", ["uni_span", "bi_token"])
+def test_a_seed_gives_the_same_weights_bit_by_bit(kind):
+    first = weights_after(kind)
+    assert weights_after(kind) == first
+    assert weights_after(kind, seed=1) != first
+
+
+def test_chance_is_our_own():
+    trainer = Trainer(tiny_model("bi_span", dropout=0.3), course(dropout=0.1))
+    state = torch.random.get_rng_state()
+    trainer.step(TEXTS)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.parametrize("kind", ["uni_span", "uni_token_spans", "bi_span", "bi_poly"])
+def test_a_large_batch_in_parts_has_the_gradient_of_the_whole(kind, reduction):
+    gradients = []
+    for held in (4096, 24):
+        model = tiny_model(kind, dropout=0.0)
+        objective = Objective(reduction=reduction)
+        trainer = Trainer(model, course(objective=objective), held=held)
+        trainer.accumulate(TEXTS)
+        named = model.network.named_parameters()
+        gradients.append({n: p.grad for n, p in named if p.grad is not None})
+    whole, parts = gradients
+    assert whole.keys() == parts.keys()
+    largest = max(float(gradient.abs().max()) for gradient in whole.values())
+    for name, gradient in whole.items():
+        torch.testing.assert_close(parts[name], gradient, atol=2e-6 * largest, rtol=1e-3)
+
+
+def test_batches_that_are_accumulated_are_one_step():
+    models = [tiny_model(dropout=0.0) for _ in range(2)]
+    in_order = Sampling(negative_ratio=None, drop_types=0.0, shuffle=False)
+    one, two = (Trainer(model, course(sampling=in_order)) for model in models)
+    losses = [one.accumulate(TEXTS[:2]), one.accumulate(TEXTS[2:])]
+    one.update()
+    assert two.step(TEXTS) == pytest.approx(sum(losses), rel=1e-5)
+    assert (one.steps, two.steps) == (1, 1)
+    ours, others = (dict(model.network.named_parameters()) for model in models)
+    for name, parameter in ours.items():
+        torch.testing.assert_close(parameter, others[name], atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("part", ["embeddings", "encoder", "labels_encoder"])
+def test_frozen_parts_stay(part):
+    model = tiny_model("bi_span", dropout=0.0)
+    before = {n: p.detach().clone() for n, p in model.network.named_parameters()}
+    trainer = Trainer(model, course(freeze=(part,)))
+    for _ in range(2):
+        trainer.step(TEXTS)
+    prefix = {
+        "embeddings": "token_rep_layer.bert_layer.model.embeddings.tok_embeddings",
+        "encoder": "token_rep_layer.bert_layer.",
+        "labels_encoder": "token_rep_layer.labels_encoder.",
+    }[part]
+    for name, parameter in model.network.named_parameters():
+        assert torch.equal(parameter, before[name]) == name.startswith(prefix), name
+
+
+def test_a_frozen_label_encoder_reads_each_label_once(monkeypatch):
+    model = tiny_model("bi_span")
+    trainer = Trainer(model, course(freeze=("labels_encoder",)))
+    read = []
+    rows = type(model).label_rows
+    monkeypatch.setattr(
+        type(model), "label_rows", lambda self, words: read.extend(words) or rows(self, words)
+    )
+    losses = [trainer.step(TEXTS) for _ in range(5)]
+    assert sorted(read) == sorted(LABELS)
+    assert losses[-1] < losses[0]
+
+
+def test_two_rates():
+    model = tiny_model(dropout=0.0)
+    before = {n: p.detach().clone() for n, p in model.network.named_parameters()}
+    schedule = Schedule(encoder_rate=0.0, head_rate=1e-3, warmup=0)
+    Trainer(model, course(schedule=schedule)).step(TEXTS)
+    for name, parameter in model.network.named_parameters():
+        is_encoder = name.startswith("token_rep_layer.bert_layer.model")
+        assert torch.equal(parameter, before[name]) == is_encoder
+
+
+def test_biases_and_norms_do_not_decay():
+    model = tiny_model()
+    trainer = Trainer(model, course())
+    groups = trainer._optimizer.param_groups
+    assert {group["weight_decay"] > 0 for group in groups if group["params"][0].dim() > 1} == {True}
+    assert {group["weight_decay"] for group in groups if group["params"][0].dim() <= 1} == {0.0}
+    assert sum(len(group["params"]) for group in groups) == len(list(model.network.parameters()))
+
+
+def test_the_rates_rise_and_fall():
+    linear = Schedule(warmup=0.2, total_steps=10, decay="linear")
+    assert [round(linear.factor(s), 3) for s in range(12)] == [
+        0.333, 0.667, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0.0, 0.0,
+    ]  # fmt: skip
+    cosine = Schedule(warmup=2, total_steps=10, decay="cosine")
+    assert cosine.factor(6) == pytest.approx(0.5)
+    assert cosine.factor(10) == pytest.approx(0.0)
+    assert [Schedule(warmup=4).factor(s) for s in (0, 3, 4, 999)] == [0.2, 0.8, 1.0, 1.0]
+    assert Schedule(total_steps=10, decay="constant", warmup=0).factor(9) == 1.0
+
+
+def test_a_gradient_that_is_no_number_changes_nothing():
+    model = tiny_model(dropout=0.0)
+    trainer = Trainer(model, course())
+    before = to_bytes(model)
+    trainer.accumulate(TEXTS)
+    trainer.trained[0].grad[0] = float("nan")
+    assert np.isnan(trainer.update())
+    assert to_bytes(model) == before
+    assert np.isfinite(trainer.step(TEXTS))
+    assert to_bytes(model) != before
+
+
+def test_nothing_to_learn_is_no_step():
+    model = tiny_model()
+    before = to_bytes(model)
+    trainer = Trainer(model, course())
+    empty = GoldText(WordText([]), [], LABELS)
+    assert trainer.step([empty]) == 0.0
+    assert trainer.step([GoldText(WordText(["word"]), [])]) == 0.0
+    assert (to_bytes(model), trainer.steps) == (before, 0)
+
+
+def test_a_file_that_weights_were_mapped_from_is_not_written_to(tmp_path):
+    save_folder(tiny_model(dropout=0.0), tmp_path / "model")
+    file = tmp_path / "model" / "model.safetensors"
+    before = file.read_bytes()
+    model = load_folder(tmp_path / "model")
+    trainer = Trainer(model, course())
+    trainer.step(TEXTS)
+    assert file.read_bytes() == before
+    save_folder(model, tmp_path / "trained")
+    assert to_bytes(load_folder(tmp_path / "trained")) == to_bytes(model)
