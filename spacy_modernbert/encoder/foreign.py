@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import Errors
-from ..text.windows import batch_by_budget
+from ..text.windows import batch_alike
 from .packing import PackedBatch
 from .precision import Precision, resolve_precision
 
@@ -132,7 +132,7 @@ class ForeignEncoder(nn.Module):
             module.p = max(rate, dropout)
         order: list[int] = []
         parts: list[list[Tensor]] = []
-        for group in batch_by_budget(batch.lengths, budget=GROUP, padded=True):
+        for group in batch_alike(batch.lengths, budget=GROUP):
             order += group
             parts.append(self._run_group(batch, group, layers=layers))
         return [_restore(list(outputs), batch, order) for outputs in zip(*parts, strict=True)]

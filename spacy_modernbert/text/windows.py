@@ -10,6 +10,11 @@ import numpy.typing as npt
 
 from ..errors import Errors
 
+# A row shorter than this share of the longest of a group begins a new one, once the group has this
+# many pieces.
+_ALIKE = 0.8
+_WORTHWHILE = 256
+
 
 @dataclass(frozen=True, eq=False)
 class Windows:
@@ -120,4 +125,31 @@ def batch_by_budget(
             cost = length
         groups[-1].append(index)
         total = cost
+    return groups
+
+
+def batch_alike(lengths: Sequence[int], *, budget: int) -> list[list[int]]:
+    """Group rows of like length, so that little is lost to padding a group to its longest row.
+
+    A group is closed where the next row would be a fifth padding or more, unless the group is
+    still so small that its matrix products would be slow.
+
+    Args:
+        lengths: Pieces of each row.
+        budget: Most pieces in a group, padding included. A row that is longer has its own group.
+
+    Returns:
+        Indices of the rows, each of them once, by falling length.
+    """
+    groups: list[list[int]] = []
+    longest = 0
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+        if groups:
+            cost = len(groups[-1]) * longest
+            alike = lengths[index] > _ALIKE * longest or cost < _WORTHWHILE
+            if alike and cost + longest <= budget:
+                groups[-1].append(index)
+                continue
+        groups.append([index])
+        longest = lengths[index]
     return groups

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_modernbert.text.windows import Windows, batch_by_budget, cut_windows
+from spacy_modernbert.text.windows import Windows, batch_alike, batch_by_budget, cut_windows
 
 sizes = st.tuples(st.integers(1, 200), st.integers(1, 40)).flatmap(
     lambda drawn: st.tuples(st.just(drawn[0]), st.just(drawn[1]), st.integers(0, drawn[1] - 1))
@@ -159,3 +159,20 @@ def test_batches_by_hand():
     assert batch_by_budget([3, 4, 9, 1, 2], budget=7) == [[0, 1], [2], [3, 4]]
     assert batch_by_budget([3, 4, 9, 1, 2], budget=7, padded=True) == [[3, 4], [0], [1], [2]]
     assert batch_by_budget([], budget=7) == []
+
+
+@given(lengths=st.lists(st.integers(1, 60), max_size=80), budget=st.integers(1, 900))
+def test_rows_of_a_group_are_alike(lengths, budget):
+    groups = batch_alike(lengths, budget=budget)
+    assert sorted(index for group in groups for index in group) == list(range(len(lengths)))
+    for group in groups:
+        rows = [lengths[index] for index in group]
+        assert len(rows) * max(rows) <= budget or len(rows) == 1
+        # A much shorter row comes in only while the group is small.
+        for place, row in enumerate(rows):
+            assert row > 0.8 * rows[0] or place * rows[0] < 256
+
+
+def test_alike_by_hand():
+    assert batch_alike([10] * 30 + [9, 7, 100], budget=2048) == [[32, 0, 1], [*range(2, 31)], [31]]
+    assert batch_alike([], budget=7) == []
