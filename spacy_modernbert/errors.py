@@ -190,6 +190,13 @@ class Errors(metaclass=_Coded):
         "`candidates = '{key}'` names a group of spans that the Doc does not have. Put the component "
         "that writes doc.spans['{key}'] before '{name}' in the pipeline, or set `candidates` to null."
     )
+    SM135 = "The setting `features = 'doc'` can't be used: {reason}. Set it to 'own'."
+    SM136 = (
+        "The vectors of the Doc '{text}' are not those that this GLiNER would make: {reason}. Put a "
+        "`transformer` in front that has the checkpoint's own text encoder (`python -m "
+        'spacy_modernbert convert-gliner SOURCE DIR --encoder FOLDER`) and `mode = "words"`, or '
+        "set `features` to 'own'."
+    )
 
     # SetFit (setfit/)
     SM200 = (

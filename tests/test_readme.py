@@ -56,8 +56,10 @@ def test_config_block_makes_a_pipeline(text, hub_cache):
     for name, component in config["components"].items():
         component = dict(component)
         nlp.add_pipe(component.pop("factory"), name=name, config=component)
-    model = nlp.get_pipe("transformer").model
-    assert (model.attrs["settings"].max_length, model.attrs["settings"].stride) == (8192, 1024)
+    settings = nlp.get_pipe("transformer").model.attrs["settings"]
+    given = dict(config["components"]["transformer"]["model"])
+    assert given.pop("@architectures")
+    assert {key: getattr(settings, key) for key in given} == given
 
 
 def test_new_modernbert_command_runs(tmp_path):

@@ -71,6 +71,9 @@ def new_modernbert(
 def convert_gliner(
     source: Annotated[str, typer.Argument(help="Folder or hub name of a GLiNER checkpoint")],
     output: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write")],
+    encoder: Annotated[
+        Path | None, typer.Option(help="Folder for the text encoder alone, to share it")
+    ] = None,
 ) -> None:
     """Copy a GLiNER checkpoint into a folder that needs no other: safetensors, tokenizers, configs.
 
@@ -82,7 +85,7 @@ def convert_gliner(
     from ..gliner.convert import convert
 
     try:
-        convert(source, output)
+        convert(source, output, encoder=encoder)
     except (OSError, ValueError) as error:
         msg.fail(f"Can't convert {source}", str(error), exits=1)
     msg.good(f"Saved a self-contained GLiNER checkpoint to {output}")

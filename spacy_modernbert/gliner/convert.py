@@ -16,6 +16,8 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 
+from ..encoder.checkpoint import Checkpoint
+from ..encoder.checkpoint import save_folder as save_encoder
 from ..encoder.hub import TOKENIZER, resolve
 from ..encoder.precision import Precision
 from ..errors import Errors
@@ -30,13 +32,14 @@ from .structure import read_structure, used_weights
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
-def convert(source: str | Path, target: Path) -> None:
+def convert(source: str | Path, target: Path, *, encoder: Path | None = None) -> None:
     """Write a complete, safetensors-only copy of a checkpoint, which upstream gliner loads, too.
 
     Args:
         source: A folder, or a hub name. Both the checkpoint and what it leans on are taken from
             the local cache where they are there.
         target: The folder to write; what of its name is there is replaced.
+        encoder: Folder for the text encoder alone, as a checkpoint that any pipe can use.
 
     Raises:
         FileNotFoundError: SM040, SM041, SM100 where there is no such checkpoint.
@@ -46,7 +49,10 @@ def convert(source: str | Path, target: Path) -> None:
     folder = resolve(str(source))
     if target.exists() and target.samefile(folder):
         raise ValueError(Errors.SM113.format(source=source))
-    save_folder(load(source), target)
+    model = load(source)
+    save_folder(model, target)
+    if encoder is not None:
+        save_encoder(Checkpoint(model.network.encoder, model.piecer), encoder)
 
 
 def load(source: str | Path, *, precision: Precision = "float32") -> GlinerModel:

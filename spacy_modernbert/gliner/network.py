@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ from .backbone import Backbone, Encoder, TokenRep
 from .config import GlinerConfig
 from .layers import CrossFuser, Mlp, WordLstm
 from .prompt import Row
-from .rows import RowBatch, pool_words
+from .rows import RowBatch, choose_pieces, pool_words
 from .span_scorer import LinearMarker, MlpMarker, SpanScorer
 from .structure import Structure
 from .token_scorer import TokenScorer
@@ -185,6 +186,26 @@ class Gliner(nn.Module):
             shared = (slice(0, len(labels)),) * len(rows)
             features = Features(words, batch.word_counts, labels.to(words), shared)
         return self._enhance(features)
+
+    def take(self, rows: Sequence[Row], pieces: Sequence[Tensor], labels: Tensor) -> Features:
+        """As `encode` in a bi-encoder, where the text encoder was run by somebody else.
+
+        Args:
+            rows: At least one.
+            pieces: What it made of the pieces of each row's words. *Shape:* (pieces, width of the
+                encoder).
+            labels: What `encode_labels` gave, for all rows. *Shape:* (labels, width).
+        """
+        pooling = self.config.subtoken_pooling
+        words = []
+        for row, vectors in zip(rows, pieces, strict=True):
+            chosen = choose_pieces(row.words, pooling)
+            index = torch.from_numpy(row.words[chosen].astype(np.int64)).to(self.device)
+            taken = self._project(vectors[torch.from_numpy(chosen)].to(self.device))
+            words.append(pool_words(taken, index, row.n_words, pooling=pooling))
+        counts = tuple(row.n_words for row in rows)
+        shared = (slice(0, len(labels)),) * len(rows)
+        return self._enhance(Features(torch.cat(words), counts, labels.to(words[0]), shared))
 
     def forward(self, features: Features) -> list[Tensor]:
         """Score the spans, or the words, of rows.

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from torch import Tensor
 
 from ..errors import Errors, Warnings
 from ..text.pieces import WordRow
@@ -28,11 +29,14 @@ class WordText:
         words: The words.
         breaks: First words of sentences, rising: where a long text is best cut.
         given: The only spans in question; None for all.
+        vectors: What the text encoder of a bi-encoder makes of the pieces of all words, where
+            somebody has run it already; None to run it. *Shape:* (pieces, width of the encoder).
     """
 
     words: Sequence[str]
     breaks: ArrayLike = ()
     given: GivenSpans | None = None
+    vectors: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +96,10 @@ class Planner:
     def _plan(self, text: WordText, row: WordRow) -> Plan:
         groups = self._groups(len(row.ids))
         capacity = min((self._capacity(group, len(row.ids)) for group in groups), default=0)
-        row = self._clip(text, row, capacity)
+        if text.vectors is None:
+            row = self._clip(text, row, capacity)
+        else:  # no row of it will be encoded, so all fits
+            capacity = max(len(row.ids), 1)
         windows = cut_word_windows(
             np.bincount(row.words, minlength=len(text.words)),
             capacity=capacity,

@@ -18,6 +18,7 @@ from torch import Tensor
 from ..text.windows import batch_by_budget
 from .candidates import Candidates
 from .model import GlinerModel
+from .network import Features
 from .plan import Overflow, Plan, Planner, WordText
 from .prompt import Row
 from .scoring import GivenSpans, find_in_rows
@@ -36,6 +37,7 @@ class _Job:
         row: The row.
         thresholds: Of the labels of the group. *Shape:* (labels,).
         given: The only spans in question, counted from the window's start.
+        vectors: Of the pieces of its words, where they are known. *Shape:* (pieces, width).
     """
 
     text: int
@@ -44,6 +46,7 @@ class _Job:
     row: Row
     thresholds: NDArray[np.float32]
     given: GivenSpans | None
+    vectors: Tensor | None
 
 
 def find_candidates(
@@ -62,7 +65,8 @@ def find_candidates(
 
     Args:
         model: The model.
-        texts: The texts; those without words get no candidates.
+        texts: The texts; those without words get no candidates. All of them bring their vectors,
+            or none does.
         labels: What the model reads of each label. Of equal ones the first counts.
         thresholds: Least probability, exclusive: one for all labels, or one each. *Shape:* () or
             (labels,).
@@ -111,9 +115,11 @@ def _jobs(
     bounds = zip(plan.windows.starts.tolist(), plan.windows.ends.tolist(), strict=True)
     for window, (start, end) in enumerate(bounds):
         given = None if text.given is None else text.given.within(start, end)
+        low, high = np.searchsorted(plan.pieces.words, (start, end))
+        vectors = None if text.vectors is None else text.vectors[low:high]
         for group, read in enumerate(plan.groups):
             row = model.prompter.row(read.prompt, plan.pieces, start, end)
-            jobs.append(_Job(number, group, window, row, thresholds[read.labels], given))
+            jobs.append(_Job(number, group, window, row, thresholds[read.labels], given, vectors))
     return jobs
 
 
@@ -129,7 +135,7 @@ def _run(
     jobs = sorted(jobs, key=_length)
     for batch in batch_by_budget([_length(job) for job in jobs], budget=budget):
         some = [jobs[i] for i in batch]
-        features = model.network.encode([job.row for job in some], vectors)
+        features = _features(model, some, vectors)
         parts = find_in_rows(
             model.network,
             features,
@@ -139,6 +145,15 @@ def _run(
         for job, part in zip(some, parts, strict=True):
             found[job.text, job.group, job.window] = part
     return found
+
+
+def _features(model: GlinerModel, jobs: list[_Job], labels: Tensor | None) -> Features:
+    """Encode rows, or take the vectors that came with them."""
+    rows = [job.row for job in jobs]
+    given = [job.vectors for job in jobs if job.vectors is not None]
+    if given and labels is not None:
+        return model.network.take(rows, given, labels)
+    return model.network.encode(rows, labels)
 
 
 def _merge(plan: Plan, found: dict[tuple[int, int, int], Candidates], number: int) -> Candidates:

@@ -50,7 +50,7 @@ class RowBatch:
         word_counts = tuple(row.n_words for row in rows)
         first_words = np.cumsum([0, *word_counts[:-1]])
         labels = [row.labels + offset for row, offset in zip(rows, offsets, strict=True)]
-        chosen = [_choose(row.words, pooling) for row in rows]
+        chosen = [choose_pieces(row.words, pooling) for row in rows]
         pieces = [
             which + row.first + offset
             for row, which, offset in zip(rows, chosen, offsets, strict=True)
@@ -109,8 +109,16 @@ def pool_words(vectors: Tensor, words: Tensor, n_words: int, *, pooling: str) ->
     return zeros.index_copy(0, words, vectors)
 
 
-def _choose(words: NDArray[np.int32], pooling: str) -> NDArray[np.int64]:
-    """The pieces that have a say in their word's vector."""
+def choose_pieces(words: NDArray[np.int32], pooling: str) -> NDArray[np.int64]:
+    """Find the pieces that have a say in their word's vector.
+
+    Args:
+        words: Word of each piece, never falling. *Shape:* (pieces,), int32.
+        pooling: For ``first`` and ``last`` one piece a word, otherwise all.
+
+    Returns:
+        Indices of pieces. *Shape:* (chosen,), int64.
+    """
     changes = np.flatnonzero(np.diff(words))
     if pooling == "first" and len(words):
         return np.concatenate([[0], changes + 1])

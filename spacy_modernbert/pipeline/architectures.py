@@ -15,6 +15,7 @@ from ..encoder.precision import Precision
 from .encoder_model import TOK2VEC, EncoderModel, EncoderSettings
 from .fork import guard_forks
 from .pooling import pool_tokens
+from .rows import Mode
 
 guard_forks()
 
@@ -25,6 +26,7 @@ def modernbert_model_v1(
     max_length: int | None = None,
     stride: int | None = None,
     precision: Precision = "float32",
+    mode: Mode = "text",
 ) -> Model[List[Doc], FullTransformerBatch]:  # noqa: UP006
     """Make the model of a ``transformer`` pipe: one encoder that any number of pipes listen to.
 
@@ -39,11 +41,13 @@ def modernbert_model_v1(
             window. Each token takes its vector from the window that shows most of its context.
         precision: ``float32``, or ``bfloat16`` for weights and matrix products in half the bits,
             on processors that have the instructions.
+        mode: ``text`` cuts the text into pieces, as encoders are trained; ``words`` cuts each
+            token for itself, without the space before it, as the encoders of GLiNERs are trained.
 
     Returns:
         The model. Its output holds one row a window, and for each token the places of its pieces.
     """
-    return EncoderModel(EncoderSettings(name, max_length, stride, precision))
+    return EncoderModel(EncoderSettings(name, max_length, stride, precision, mode))
 
 
 @registry.architectures(TOK2VEC)
@@ -54,6 +58,7 @@ def modernbert_tok2vec_v1(
     max_length: int | None = None,
     stride: int | None = None,
     precision: Precision = "float32",
+    mode: Mode = "text",
 ) -> Model[List[Doc], List[Floats2d]]:  # noqa: UP006
     """Make an encoder that lives inside one component, as its ``tok2vec``.
 
@@ -64,11 +69,12 @@ def modernbert_tok2vec_v1(
         max_length: As in ``ModernBertModel.v1``.
         stride: As in ``ModernBertModel.v1``.
         precision: As in ``ModernBertModel.v1``.
+        mode: As in ``ModernBertModel.v1``.
 
     Returns:
         The model. For each Doc one array. *Shape:* (tokens, hidden), float32.
     """
-    encoder = EncoderModel(EncoderSettings(name, max_length, stride, precision))
+    encoder = EncoderModel(EncoderSettings(name, max_length, stride, precision, mode))
     # Nested as nlp.replace_listeners nests it, so that what that leaves behind can be loaded.
     return chain(chain(encoder, split_trf_batch()), pool_tokens(pooling, grad_factor))
 

@@ -15,7 +15,7 @@ from thinc.api import Model, chain
 
 from ..encoder.precision import Precision
 from ..errors import Errors
-from .rows import docs_to_rows, empty_batch, padding_mask, rows_to_batch
+from .rows import Mode, docs_to_rows, empty_batch, padding_mask, rows_to_batch
 from .shim import EncoderShim
 
 InT: TypeAlias = List[Doc]  # noqa: UP006
@@ -36,6 +36,7 @@ class EncoderSettings:
     max_length: int | None
     stride: int | None
     precision: Precision
+    mode: Mode = "text"
 
 
 class EncoderModel(Model[InT, OutT]):
@@ -90,7 +91,9 @@ def forward(model: Model[InT, OutT], docs: InT, is_train: bool) -> Tuple[OutT, C
     shim = loaded_shim(model)
     settings: EncoderSettings = model.attrs["settings"]
     max_length = _row_limit(settings, shim)
-    rows = docs_to_rows(docs, shim.piecer, max_length=max_length, stride=settings.stride)
+    rows = docs_to_rows(
+        docs, shim.piecer, max_length=max_length, stride=settings.stride, mode=settings.mode
+    )
     if not rows.ids:
         return empty_batch(len(docs), shim.encoder.hidden_size), _no_backprop
     if not is_train:

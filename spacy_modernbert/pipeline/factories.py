@@ -77,6 +77,7 @@ spans_key = "sc"
 annotate_ents = true
 overwrite = false
 candidates = null
+features = "own"
 window = null
 stride = null
 on_overflow = "warn"
@@ -125,6 +126,7 @@ def make_gliner(
     overwrite: bool,
     ents_filter: Callable,
     candidates: str | Callable | None,
+    features: Literal["own", "doc"],
     window: int | None,
     stride: int | None,
     on_overflow: Literal["warn", "error"],
@@ -150,6 +152,8 @@ def make_gliner(
             that do not overlap.
         candidates: ``ents``, a key of ``doc.spans``, or a suggester as ``spancat`` has them: only
             these spans are classified. None: all spans are.
+        features: ``own`` reads texts with the checkpoint's own text encoder; ``doc`` takes the
+            vectors of a ``transformer`` in front that has the same weights (bi-encoders only).
         window: Most words that are read at once. None: as many as in the checkpoint's training.
         stride: Words by which windows of one Doc overlap. None: an eighth of the window.
         on_overflow: Whether labels that don't fit beside a text are read in groups, or refused.
@@ -168,6 +172,7 @@ def make_gliner(
         "spans_key": spans_key,
         "annotate_ents": annotate_ents,
         "overwrite": overwrite,
+        "features": features,
         "window": window,
         "stride": stride,
         "on_overflow": on_overflow,

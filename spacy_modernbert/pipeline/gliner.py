@@ -16,13 +16,16 @@ from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Model, NumpyOps
+from torch import Tensor
 
 from ..errors import Errors
 from ..gliner.candidates import Candidates
 from ..gliner.decoding import decode
+from ..gliner.plan import WordText
 from .fork import guard_forks
 from .gliner_labels import Labels, read_labels, read_thresholds
 from .gliner_model import Question
+from .gliner_shared import take_vectors
 from .gliner_vectors import has_vectors, load_vectors, save_vectors
 from .gliner_words import DocSpans, DocWords
 
@@ -177,16 +180,14 @@ class GlinerPipe(Pipe):
         wanted = [self._labels_of(doc, labels) for doc in docs]
         cut = DocWords.of_regex if self.cfg["words"] == "gliner" else DocWords.of_tokens
         words = [cut(doc) for doc in docs]
-        given = self._candidates_of(docs)
+        texts = self._texts(docs, words)
         found: dict[int, DocSpans] = {}
         groups: dict[tuple, list[int]] = {}
         for index, mapping in enumerate(wanted):
             groups.setdefault(tuple(mapping.items()), []).append(index)
         for pairs, members in groups.items():
             mapping = dict(pairs)
-            question = self._question(
-                [words[i].text(given[i]) for i in members], mapping, threshold
-            )
+            question = self._question([texts[i] for i in members], mapping, threshold)
             answers = (
                 self.model.predict(question) if mapping else [Candidates.empty()] * len(members)
             )
@@ -335,6 +336,17 @@ class GlinerPipe(Pipe):
             ]
         return [[(span.start, span.end) for span in self._spans_of(doc, source)] for doc in docs]
 
+    def _texts(self, docs: Sequence[Doc], words: Sequence[DocWords]) -> list[WordText]:
+        """What the model reads of each Doc, with its vectors where the transformer made them."""
+        vectors: Sequence[Tensor | None] = [None] * len(docs)
+        if self.cfg["features"] == "doc":
+            if self.cfg["words"] != "spacy":
+                reason = "the transformer reads tokens, and `words` is not 'spacy'"
+                raise ValueError(Errors.SM135.format(reason=reason))
+            vectors = take_vectors(self.model, docs, words)
+        parts = zip(words, self._candidates_of(docs), vectors, strict=True)
+        return [own.text(given, known) for own, given, known in parts]
+
     def _spans_of(self, doc: Doc, source: str) -> Iterable[Span]:
         if source == "ents":
             return doc.ents
@@ -343,7 +355,7 @@ class GlinerPipe(Pipe):
         return doc.spans.get(source, ())
 
     def _question(
-        self, texts: list[Any], labels: dict[str, str], threshold: float | None
+        self, texts: list[WordText], labels: dict[str, str], threshold: float | None
     ) -> Question:
         cfg = self.cfg
         least = cfg["threshold"] if threshold is None else threshold

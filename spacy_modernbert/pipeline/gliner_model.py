@@ -56,18 +56,24 @@ OutT: TypeAlias = List[Candidates]  # noqa: UP006
 
 
 class GlinerShim(PyTorchShim):
-    """Holds a GLiNER, or nothing until one is loaded, and the vectors of labels met so far."""
+    """Holds a GLiNER, or nothing until one is loaded, and the vectors of labels met so far.
+
+    Attributes:
+        is_shared: Whether a Doc has shown that the shared encoder has the weights of this one.
+    """
 
     def __init__(self, *, precision: Precision = "float32") -> None:
         super().__init__(None)
         self.precision: Precision = precision
         self.gliner: GlinerModel | None = None
         self.vectors: OrderedDict[str, Tensor] = OrderedDict()
+        self.is_shared = False
 
     def set(self, gliner: GlinerModel) -> None:
         """Take another network; vectors of the old one are forgotten."""
         self.gliner, self._model = gliner, gliner.network
         self.vectors.clear()
+        self.is_shared = False
 
     def place(self, name: str) -> None:
         """Move the network to a device, unless it is there.

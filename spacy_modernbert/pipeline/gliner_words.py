@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from spacy.tokens import Doc
+from torch import Tensor
 
 from ..gliner.candidates import Candidates
 from ..gliner.plan import WordText
@@ -81,14 +82,17 @@ class DocWords:
         last = _ints(np.searchsorted(begins, split.ends, side="left") - 1)
         return cls(split.words, split.starts, split.ends, first, last, _breaks(doc, first))
 
-    def text(self, given: Iterable[tuple[int, int]] | None) -> WordText:
+    def text(
+        self, given: Iterable[tuple[int, int]] | None, vectors: Tensor | None = None
+    ) -> WordText:
         """Give what the model reads.
 
         Args:
             given: First token and end of the only spans in question; None for all spans.
+            vectors: Of the words' pieces, where they are known.
         """
         spans = None if given is None else self._given(given)
-        return WordText(self.words, self.breaks, spans)
+        return WordText(self.words, self.breaks, spans, vectors)
 
     def spans(self, found: Candidates, labels: list[str]) -> DocSpans:
         """Go back from words to tokens: to whole ones, where a word is a part of one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,10 +16,11 @@ from torch import Tensor
 from transformers.utils import ModelOutput
 
 from ..text.alignment import Alignment, align_tokens
-from ..text.pieces import Piecer, PieceRow
+from ..text.pieces import Piecer
 from ..text.windows import Windows, cut_windows
 
 Ints = NDArray[np.int32]
+Mode = Literal["text", "words"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,12 @@ class _OneDoc:
 
 
 def docs_to_rows(
-    docs: Sequence[Doc], piecer: Piecer, *, max_length: int | None, stride: int | None
+    docs: Sequence[Doc],
+    piecer: Piecer,
+    *,
+    max_length: int | None,
+    stride: int | None,
+    mode: Mode = "text",
 ) -> DocRows:
     """Turn Docs into rows for an encoder.
 
@@ -73,12 +80,13 @@ def docs_to_rows(
         piecer: The tokenizer.
         max_length: Most pieces of a row, special pieces included. None: no limit.
         stride: Pieces by which neighbouring rows of one Doc overlap. None: an eighth of the row.
+        mode: Whether the text is cut into pieces as a whole, or each of its words.
 
     Raises:
         ValueError: SM003 or SM004 where the window or ``stride`` leaves no room for progress.
     """
-    texts = [doc.text for doc in docs if len(doc)]
-    encoded = zip(texts, piecer.encode_texts(texts), strict=True)
+    cut = _cut_words if mode == "words" else _cut_texts
+    encoded = iter(cut([doc for doc in docs if len(doc)], piecer))
     parts: list[_OneDoc] = []
     spans: list[list[Span]] = []
     n_rows = 0
@@ -99,24 +107,45 @@ def docs_to_rows(
     )
 
 
+def _cut_texts(docs: list[Doc], piecer: Piecer) -> list[tuple[Ints, Alignment]]:
+    """Cut whole texts: a piece may hold the space before a word."""
+    texts = [doc.text for doc in docs]
+    found = []
+    for doc, text, pieces in zip(docs, texts, piecer.encode_texts(texts), strict=True):
+        starts = doc.to_array("IDX").astype(np.int64).reshape(-1)
+        ends = starts + doc.to_array("LENGTH").astype(np.int64).reshape(-1)
+        found.append((pieces.ids, align_tokens(text, starts, ends, pieces)))
+    return found
+
+
+def _cut_words(docs: list[Doc], piecer: Piecer) -> list[tuple[Ints, Alignment]]:
+    """Cut each token that is not white space for itself."""
+    tokens = [[token for token in doc if not token.is_space] for doc in docs]
+    rows = piecer.encode_words([[token.text for token in words] for words in tokens])
+    found = []
+    for doc, words, row in zip(docs, tokens, rows, strict=True):
+        lengths = np.zeros(len(doc), dtype=np.int32)
+        counts = np.bincount(row.words, minlength=len(words))
+        lengths[[token.i for token in words]] = counts
+        found.append((row.ids, Alignment(np.arange(len(row.ids), dtype=np.int32), lengths)))
+    return found
+
+
 def _one_doc(
     doc: Doc,
-    text: str,
-    pieces: PieceRow,
+    pieces: Ints,
+    alignment: Alignment,
     piecer: Piecer,
     max_length: int | None,
     stride: int | None,
     *,
     first_row: int,
 ) -> _OneDoc:
-    starts = doc.to_array("IDX").astype(np.int64).reshape(-1)
-    ends = starts + doc.to_array("LENGTH").astype(np.int64).reshape(-1)
-    alignment = align_tokens(text, starts, ends, pieces)
-    windows = _windows(len(pieces.ids), _first_pieces(alignment), piecer, max_length, stride)
+    windows = _windows(len(pieces), _first_pieces(alignment), piecer, max_length, stride)
     prefix = np.asarray(piecer.prefix_ids, dtype=np.int32)
     suffix = np.asarray(piecer.suffix_ids, dtype=np.int32)
     ids = [
-        np.concatenate([prefix, pieces.ids[start:end], suffix])
+        np.concatenate([prefix, pieces[start:end], suffix])
         for start, end in zip(windows.starts, windows.ends, strict=True)
     ]
     owners = windows.owner[alignment.pieces]

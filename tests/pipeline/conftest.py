@@ -72,3 +72,15 @@ def full_nlp(checkpoint):
     data = examples(nlp)
     nlp.initialize(lambda: data)
     return nlp
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory):
+    """Tiny random GLiNERs: folders by their kinds."""
+    from spacy_modernbert.gliner.checkpoint import save_folder
+    from tests.gliner.tiny import tiny_model
+
+    root = tmp_path_factory.mktemp("gliner")
+    for kind in ("uni_span", "bi_span"):
+        save_folder(tiny_model(kind), root / kind)
+    return root

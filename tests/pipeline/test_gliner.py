@@ -15,43 +15,16 @@ from spacy.training import Example
 from typer.testing import CliRunner
 
 from spacy_modernbert.cli import app
-from spacy_modernbert.gliner.checkpoint import load_folder, save_folder
-from tests.gliner.tiny import tiny_model
+from spacy_modernbert.gliner.checkpoint import load_folder
 
-TEXT = "Apple Inc. was founded by Steve Jobs in Cupertino, California, in 1976."
-TEXTS = [TEXT, "", "   ", "Berlin", "Dr. O'Neill can't move to Zürich \n on 12/03/2021.", TEXT * 3]
-LABELS = ["person", "location"]
+from .gliner_tiny import LABELS, TEXT, TEXTS, make, spans
+
 LOW = 0.05
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    root = tmp_path_factory.mktemp("gliner")
-    for kind in ("uni_span", "bi_span"):
-        save_folder(tiny_model(kind), root / kind)
-    return root
-
-
-def make(folders, kind="uni_span", **config):
-    nlp = spacy.blank("en")
-    given = {"labels": LABELS, "threshold": 0.3, "model": {"name": str(folders / kind)}}
-    nlp.add_pipe("gliner", config={**given, **config})
-    return nlp
 
 
 @pytest.fixture
 def nlp(folders):
     return make(folders)
-
-
-def spans(doc, key="sc"):
-    group = doc.spans[key]
-    scores = [round(float(score), 4) for score in group.attrs["scores"]]
-    chars = group.attrs["chars"].tolist()
-    return [
-        (span.start, span.end, span.label_, score, *where)
-        for span, score, where in zip(group, scores, chars, strict=True)
-    ]
 
 
 def test_spans_have_scores_and_characters(nlp):
