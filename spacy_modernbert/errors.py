@@ -247,9 +247,8 @@ class Errors(metaclass=_Coded):
         "or 'texts'."
     )
     SM232 = (
-        "The {kind} is not made of texts that '{name}' can encode by itself: its encoder is another "
-        "component's. Give Docs that the pipeline has processed, or train with nlp.update() or "
-        "`spacy train`."
+        "'{name}' can't encode texts by itself: its encoder is another component's. Give Docs that "
+        "this component has processed in place of texts, or train with nlp.update() or `spacy train`."
     )
     SM233 = (
         "Can't learn from {item}. Give pairs of a text and its label, its list of labels, or a "

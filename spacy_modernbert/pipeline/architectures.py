@@ -128,3 +128,22 @@ def sentence_encoder_v1(
 
     overrides = Overrides(pooling, normalize, prompt, max_length)
     return SentenceModel(SentenceSettings(name, overrides, precision))
+
+
+@registry.architectures("spacy_modernbert.SentenceEncoderListener.v1")
+def sentence_encoder_listener_v1(
+    tok2vec: Model[List[Doc], List[Floats2d]],  # noqa: UP006
+    normalize: bool = True,
+) -> Model[List[Doc], Floats2d]:  # noqa: UP006
+    """Make the model of a ``setfit_textcat`` pipe that uses the encoder of another component.
+
+    Args:
+        tok2vec: Docs to one array each, such as ``spacy-transformers.TransformerListener.v1``.
+        normalize: Whether vectors have length one.
+
+    Returns:
+        The model: the mean of the vectors of a Doc's tokens. *Shape of its output:* (docs, width).
+    """
+    from .setfit_listener import pool_docs
+
+    return pool_docs(tok2vec, normalize=normalize)

@@ -14,6 +14,7 @@ from ..errors import Errors
 from ..setfit.batches import Labels
 
 Cats: TypeAlias = Mapping[str, float]
+Text: TypeAlias = str | Doc
 # (text, label), (text, [labels]), (text or Doc, {label: 0 or 1}), or an Example
 Given: TypeAlias = Any
 
@@ -32,12 +33,7 @@ def check_cats(cats: Cats, *, multi_label: bool) -> None:
         raise ValueError(SpacyErrors.E895.format(value=dict(cats)))
 
 
-def cats_of(examples: Iterable[Example]) -> list[tuple[Doc, Cats]]:
-    """Give the Docs of examples with the annotation of their references."""
-    return [(example.predicted, example.reference.cats) for example in examples]
-
-
-def read_given(examples: Iterable[Given]) -> list[tuple[str | Doc, Cats]]:
+def read_given(examples: Iterable[Given]) -> list[tuple[Text, Cats]]:
     """Bring what a user gives into one form.
 
     With a label or a list of labels, a text is known not to have any of the labels that others
@@ -46,7 +42,7 @@ def read_given(examples: Iterable[Given]) -> list[tuple[str | Doc, Cats]]:
     Raises:
         ValueError: SM233 where an item is of another form.
     """
-    found: list[tuple[str | Doc, Any]] = []
+    found: list[tuple[Text, Any]] = []
     for item in examples:
         if isinstance(item, Example):
             found.append((item.predicted, item.reference.cats))
@@ -68,7 +64,7 @@ def read_given(examples: Iterable[Given]) -> list[tuple[str | Doc, Cats]]:
     ]
 
 
-def text_of(given: str | Doc) -> str:
+def text_of(given: Text) -> str:
     """Give the text of a text, or of a Doc."""
     return given.text if isinstance(given, Doc) else given
 
@@ -89,6 +85,51 @@ def label_matrix(cats: Sequence[Cats], labels: Sequence[str], *, multi_label: bo
     return np.array(rows, dtype=np.float32).reshape(len(rows), len(labels))
 
 
-def is_usable(row: Labels, *, multi_label: bool) -> bool:
-    """Tell whether something can be learnt from a text with these labels."""
-    return not bool(np.isnan(row).all()) if multi_label else int((row == 1).sum()) == 1
+def usable(
+    given: Sequence[tuple[Text, Cats]],
+    labels: Sequence[str],
+    *,
+    multi_label: bool,
+    outside: str | None = None,
+) -> Labels:
+    """Give the labels of texts, as far as something can be learnt from them.
+
+    Nothing can be learnt from an empty text, nothing without annotation, nothing from a text of
+    which the annotation says that no label fits.
+
+    Args:
+        given: Texts with annotation.
+        labels: Names of the labels.
+        multi_label: Whether a text can have several labels.
+        outside: The label of texts that none of the labels fits.
+
+    Returns:
+        A row of NaN for a text that is of no use. *Shape:* (texts, labels).
+    """
+    matrix = label_matrix([cats for _, cats in given], labels, multi_label=multi_label)
+    if not multi_label:
+        matrix[(matrix == 1).sum(axis=1) != 1] = np.nan
+    for row, (text, cats) in zip(matrix, given, strict=True):
+        if not text_of(text).strip() or (outside is not None and cats.get(outside)):
+            row[:] = np.nan
+    return matrix
+
+
+def only_usable(
+    given: Sequence[tuple[Text, Cats]],
+    labels: Sequence[str],
+    *,
+    multi_label: bool,
+    outside: str | None = None,
+) -> tuple[list[Text], Labels]:
+    """Give the texts that something can be learnt from, and their labels; see `usable`.
+
+    Args:
+        given: Texts with annotation.
+        labels: Names of the labels.
+        multi_label: Whether a text can have several labels.
+        outside: The label of texts that none of the labels fits.
+    """
+    matrix = usable(given, labels, multi_label=multi_label, outside=outside)
+    keep = np.flatnonzero(~np.isnan(matrix).all(axis=1)).tolist()
+    return [given[i][0] for i in keep], matrix[keep]

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from spacy.language import Language
+from spacy.tokens import Doc
 from thinc.api import Model, Optimizer
 
 from ..errors import Errors, Warnings
@@ -24,10 +26,14 @@ from ..setfit.schedule import Schedule
 from ..setfit.templates import label_texts
 from ..setfit.training import Trainer
 from ..text.pieces import Ints
+from .setfit_best import BestState, Judge
+from .setfit_examples import Text, text_of
 from .setfit_model import SentenceShim, loaded, shim_of
 from .setfit_support import Support
 
 Settings = Mapping[str, Any]
+# How often it is judged after the start.
+JUDGED = 4
 # Texts that are put into rows at a time.
 CHUNK = 1000
 
@@ -70,7 +76,10 @@ class Learner:
         support: The texts it learns from.
         classifier: The classifier that was made last, if any.
         is_stale: Whether texts, labels or weights have changed since.
+        is_listening: Whether the encoder is another component's.
     """
+
+    is_listening = False
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -87,11 +96,17 @@ class Learner:
         self._lost: frozenset[str] = frozenset()
         self._warned_of: frozenset[str] = frozenset()
         self._n_conflicts = 0
+        self._said_frozen = False
 
     @property
     def shim(self) -> SentenceShim:
         """The shim that holds the encoder."""
         return shim_of(self.model)
+
+    @property
+    def is_averaged(self) -> bool:
+        """Whether averages of an optimiser are in the place of the weights right now."""
+        return self.shim.is_averaged
 
     def reset(self, labels: Sequence[str], cfg: Settings) -> None:
         """Forget all texts and the classifier. The encoder stays as it is."""
@@ -101,69 +116,97 @@ class Learner:
         self.is_stale, self._lost = True, frozenset()
         self._n_conflicts = 0
 
+    def load(self, cfg: Settings) -> None:
+        """Have the encoder loaded, and where it belongs."""
+        loaded(self.model)
+        self.shim.place(cfg["device"])
+
+    def prepare(self, docs: Sequence[Doc], nlp: Language | None, name: str) -> Sequence[Doc]:
+        """Give Docs with all that the model needs of the pipeline before it."""
+        return docs
+
     def take(self, classifier: Classifier | None, labels: Sequence[str], cfg: Settings) -> None:
         """Take a classifier that was saved; its texts may follow by `load_support`."""
         self.reset(labels, cfg)
         self.classifier, self.is_stale = classifier, classifier is None
         self._lost = frozenset(() if classifier is None else classifier.labels)
 
-    def load_support(self, data: bytes) -> None:
+    def load_support(self, data: bytes, cfg: Settings) -> None:
         """Take the texts that were saved with the classifier."""
-        self.support.load(data, self.shim.tokenize)
+        self.load(cfg)
+        self.support.load(data, self.tokenize)
         self._lost = frozenset()
 
     def save_support(self, cfg: Settings) -> bytes:
         """Give the texts as a component's settings want them kept."""
-        return self.support.to_bytes(cfg["keep_support"], self._encode)
+        return self.support.to_bytes(cfg["keep_support"], self.encode)
 
     def widen(self, labels: Sequence[str]) -> None:
         """Take note of labels that came later."""
         self.support.widen(len(labels))
         self.is_stale = True
 
-    def collect(self, texts: Sequence[str], labels: Labels, cfg: Settings) -> None:
+    def collect(self, given: Sequence[Text], labels: Labels, cfg: Settings) -> None:
         """Take in texts to learn from.
 
         Args:
-            texts: The texts.
+            given: The texts.
             labels: *Shape:* (texts, labels).
             cfg: The component's settings.
         """
-        self._load(cfg)
+        self.load(cfg)
+        texts = [text_of(text) for text in given]
         for start in range(0, len(texts), CHUNK):
             part = texts[start : start + CHUNK]
-            self.support.add(part, self.shim.tokenize(part), labels[start : start + CHUNK])
+            self.support.add(part, self.tokenize(part), labels[start : start + CHUNK])
         self.is_stale = True
 
     def warn(self) -> None:
         """Say what is wrong with the texts that were taken in."""
         self.shim.warn_of_cut()
+        self.warn_of_conflicts()
+
+    def warn_of_conflicts(self) -> None:
+        """Say how many texts came with different labels, if there are more than last time."""
         n = self.support.texts.n_conflicts
         if n > self._n_conflicts:
             self._n_conflicts = n
             total = self.support.texts.n_seen
             warnings.warn(Warnings.SMW232.format(n=n, total=total), stacklevel=2)
 
-    def tune(self, cfg: Settings, steps: Iterable[int], *, total: int) -> None:
+    def tune(
+        self, cfg: Settings, steps: Iterable[int], *, total: int, judge: Judge | None = None
+    ) -> None:
         """Train the encoder on the texts it has, all at once.
 
         Args:
             cfg: The component's settings.
-            steps: Yields something for every step.
-            total: How often it does.
+            steps: Yields the numbers of the steps, from 0.
+            total: How many there are.
+            judge: Says how good the state of the training is. It is asked at the start, after each
+                quarter and at the end, and the best state is kept, the later one of equals.
         """
-        self._load(cfg)
-        trainer = self._new_trainer(replace(schedule_of(cfg), total_steps=total))
-        labels = self._labels(cfg)
-        for _ in steps:
-            trainer.step(*self.support.draw(cfg["batch_texts"] or len(labels), (), labels))
-        self._weights_changed()
+        self.load(cfg)
+        if not self._can_train(cfg):
+            return
+        self._trainer = Trainer(loaded(self.model), replace(schedule_of(cfg), total_steps=total))
+        best = BestState(loaded(self.model), judge)
+        labels, size = self._labels(cfg), cfg["batch_texts"] or len(self.support)
+        for step in steps:
+            if step * JUDGED % total < JUDGED:
+                best.offer()
+            self._trainer.step(*self.support.draw(size, labels))
+            self._weights_changed()
+        best.offer()
+        if best.restore():
+            self._trainer = None
+            self._weights_changed()
 
-    def update(self, texts: Sequence[str], labels: Labels, cfg: Settings, *, drop: float) -> float:
+    def update(self, given: Sequence[Text], labels: Labels, cfg: Settings, *, drop: float) -> float:
         """Learn from a batch, and from texts that were there before.
 
         Args:
-            texts: The texts.
+            given: The texts.
             labels: *Shape:* (texts, labels).
             cfg: The component's settings.
             drop: Dropout rate.
@@ -172,21 +215,18 @@ class Learner:
             The loss.
         """
         self._is_open = True
-        self.collect(texts, labels, cfg)
+        self.collect(given, labels, cfg)
         self.warn()
         schedule = schedule_of(cfg, drop=drop)
         taken = 0 if self._trainer is None else self._trainer.steps
-        owned = cfg["learn_rate"] is not None
-        if not (cfg["train_encoder"] and self.support.has_rows):
+        is_over = cfg["learn_rate"] is not None and schedule.rate(taken) == 0.0
+        if is_over or not self._can_train(cfg):
             return 0.0
-        if owned and schedule.rate(taken) == 0.0:
-            return 0.0
-        batch = self._batch(texts, labels, cfg)
+        batch = self._batch([text_of(text) for text in given], labels, cfg)
         if not self._has_started:
             return self._loss(*batch, schedule)
         if self._trainer is None:
-            self._new_trainer(schedule)
-        assert self._trainer is not None
+            self._trainer = Trainer(loaded(self.model), schedule)
         self._trainer.schedule = schedule
         self._has_gradient = True
         return self._trainer.accumulate(*batch)
@@ -217,11 +257,11 @@ class Learner:
             ValueError: SM210-SM212 where no classifier can be made, SM231 where the texts of the
                 last one were not kept.
         """
-        averaged = self.shim.is_averaged
+        averaged = self.is_averaged
         is_current = not self.is_stale and averaged == self._uses_averages
         if self.classifier is not None and (is_current or self._is_open):
             return self.classifier
-        self._load(cfg)
+        self.load(cfg)
         if averaged != self._uses_averages:
             self.support.weights_changed()
             self._uses_averages = averaged
@@ -242,14 +282,14 @@ class Learner:
         lost = [label for label in without if label in self._lost]
         if lost:
             raise ValueError(Errors.SM231.format(labels=", ".join(lost)))
-        named = label_texts(without)
+        named = [] if self.is_listening else label_texts(without)
         self._warn_of_names(without, len(labels))
-        rows = self.shim.tokenize([text for text, _ in named])
-        vectors = _joined(self.support.vectors(self._encode), self._encode(rows))
+        rows = self.tokenize([text for text, _ in named])
+        vectors = _joined(self.support.vectors(self.encode), self.encode(rows))
         frozen = None
         if self.support.has_frozen or (self._trainer is not None and self._trainer.steps):
             with self._at_start():
-                frozen = _joined(self.support.frozen(self._encode), self._encode(rows))
+                frozen = _joined(self.support.frozen(self.encode), self.encode(rows))
         templates = np.zeros((len(named), len(labels)), np.float32)
         templates[np.arange(len(named)), [labels.index(label) for _, label in named]] = 1.0
         known = np.concatenate([known, templates])
@@ -259,14 +299,12 @@ class Learner:
     def _warn_of_names(self, without: list[str], n_labels: int) -> None:
         """Say that some labels are known by their names only, unless all are."""
         new = frozenset(without) - self._warned_of
+        if self.is_listening:
+            return
         if new and len(without) < n_labels:
             self._warned_of |= new
             message = Warnings.SMW230.format(labels=", ".join(sorted(new)))
             warnings.warn(message, stacklevel=2)
-
-    def _load(self, cfg: Settings) -> None:
-        loaded(self.model)
-        self.shim.place(cfg["device"])
 
     def _make_support(self, labels: Sequence[str], cfg: Settings) -> None:
         self.support = Support(len(labels), capacity=cfg["max_support"], seed=cfg["seed"])
@@ -274,21 +312,26 @@ class Learner:
     def _labels(self, cfg: Settings) -> Labels:
         return self.support.labels(multi_label=cfg["multi_label"])
 
-    def _new_trainer(self, schedule: Schedule) -> Trainer:
-        self._trainer = Trainer(loaded(self.model), schedule)
-        return self._trainer
+    def _can_train(self, cfg: Settings) -> bool:
+        if cfg["train_encoder"] and not self.support.has_rows:
+            if not self._said_frozen:
+                warnings.warn(Warnings.SMW233, stacklevel=2)
+            self._said_frozen = True
+            return False
+        return bool(cfg["train_encoder"])
 
     def _batch(
         self, texts: Sequence[str], labels: Labels, cfg: Settings
     ) -> tuple[list[Ints], Labels]:
         """The batch as it came, or as much as is wanted, balanced around it."""
-        if cfg["batch_texts"]:
-            return self.support.draw(cfg["batch_texts"], texts, self._labels(cfg))
-        return self.shim.tokenize(texts), labels
+        rows = self.tokenize(texts)
+        if not cfg["batch_texts"]:
+            return rows, labels
+        return self.support.draw(cfg["batch_texts"], self._labels(cfg), (texts, rows, labels))
 
     def _loss(self, rows: Sequence[Ints], labels: Labels, schedule: Schedule) -> float:
         alike = similarities(torch.from_numpy(labels))
-        return float(LOSSES[schedule.loss](torch.from_numpy(self._encode(rows)), alike))
+        return float(LOSSES[schedule.loss](torch.from_numpy(self.encode(rows)), alike))
 
     def _weights_changed(self) -> None:
         self.support.weights_changed()
@@ -298,7 +341,12 @@ class Learner:
         """The weights before the training, where there is one."""
         return contextlib.nullcontext() if self._trainer is None else self._trainer.at_start()
 
-    def _encode(self, rows: Sequence[Ints]) -> Floats:
+    def tokenize(self, texts: Sequence[str]) -> list[Ints]:
+        """Put texts into rows."""
+        return self.shim.tokenize(texts)
+
+    def encode(self, rows: Sequence[Ints]) -> Floats:
+        """Give the vectors of rows, with the weights in use. *Shape:* (rows, width)."""
         return loaded(self.model).encode(rows)
 
     def __getstate__(self) -> dict[str, Any]:

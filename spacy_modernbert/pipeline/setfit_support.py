@@ -20,6 +20,9 @@ from ..text.pieces import Ints
 Keep: TypeAlias = Literal["none", "vectors", "texts"]
 Encode: TypeAlias = Callable[[Sequence[Ints]], Floats]
 Tokenize: TypeAlias = Callable[[Sequence[str]], list[Ints]]
+# Texts, rows and labels.
+Given: TypeAlias = tuple[Sequence[str], Sequence[Ints], Labels]
+NOTHING: Given = ((), (), np.zeros((0, 0), dtype=np.float32))
 
 _FORMAT = "spacy_modernbert_support"
 # What a digest starts with that stands for a text; no text does.
@@ -56,6 +59,11 @@ class Support:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def width(self) -> int:
+        """Width of the vectors; 0 where there are none."""
+        return len(next(iter(self._vectors.values()), ()))
 
     @property
     def has_frozen(self) -> bool:
@@ -114,13 +122,14 @@ class Support:
         if len(self._vectors) > 2 * len(self.texts):
             self._vectors = {name: self._vectors[name] for name in self.texts.texts}
 
-    def draw(self, size: int, texts: Sequence[str], labels: Labels) -> tuple[list[Ints], Labels]:
+    def draw(self, size: int, labels: Labels, given: Given = NOTHING) -> tuple[list[Ints], Labels]:
         """Draw a class-balanced batch around some given texts.
 
         Args:
             size: Texts in the batch; the given ones are in it even if they are more.
-            texts: Texts that shall be in it, as far as they are in this set.
             labels: What `labels` gives. *Shape:* (texts, labels).
+            given: Texts that shall be in it, with their rows and labels. They need not be in this
+                set: it may have been full.
 
         Returns:
             Rows of pieces and their labels. *Shape of the labels:* (drawn, labels).
@@ -130,9 +139,15 @@ class Support:
             seed = int(np.random.SeedSequence((self._seed, self._n_draws)).generate_state(1)[0])
             self._batches = BalancedBatches(labels, size=size, seed=seed)
             self._places = {key(text): i for i, text in enumerate(self.texts.texts)}
-        anchors = [self._places[k] for k in map(key, texts) if k in self._places]
+        texts, rows, own = given
+        places = [self._places.get(key(text)) for text in texts]
+        extra = [i for i, place in enumerate(places) if place is None]
+        anchors = [place for place in places if place is not None]
         chosen = self._batches.draw(anchors)
-        return [self.texts.rows[i] for i in chosen], labels[chosen]
+        if extra:
+            chosen = chosen[: max(len(anchors), size - len(extra))]
+        drawn = [self.texts.rows[i] for i in chosen] + [rows[i] for i in extra]
+        return drawn, np.concatenate([labels[chosen], own[extra]]) if extra else labels[chosen]
 
     def vectors(self, encode: Encode) -> Floats:
         """Give the vectors of all texts; those that are not known yet are computed.

@@ -5,6 +5,7 @@
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,16 +19,45 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 
+from ..errors import Errors
 from ..setfit.batches import Labels
 from ..setfit.classifier import Classifier
+from ..setfit.import_setfit import load_setfit
 from ..setfit.loss import LOSSES, similarities
 from ..setfit.prototypes import abstain_scores
 from ..setfit.regression import Floats
 from .fork import guard_forks
 from .setfit_abstain import with_abstention
-from .setfit_examples import Cats, check_cats, is_usable, label_matrix, read_given, text_of
-from .setfit_learner import Learner, schedule_of
+from .setfit_best import Judge, judgement
+from .setfit_examples import (
+    Cats,
+    Text,
+    check_cats,
+    label_matrix,
+    only_usable,
+    read_given,
+    text_of,
+    usable,
+)
+from .setfit_learner import schedule_of
+from .setfit_listener import make_learner
+from .setfit_model import SentenceModel
+from .setfit_storage import byte_readers, byte_writers, disk_readers, disk_writers
 
+# Least and greatest value of settings.
+_RANGES = {
+    "threshold": (0, 1),
+    "batch_texts": (0, np.inf),
+    "learn_rate": (0, np.inf),
+    "weight_decay": (0, np.inf),
+    "warmup_steps": (0, np.inf),
+    "total_steps": (1, np.inf),
+    "dropout": (0, 1),
+    "blend": (0, 1),
+    "abstain_threshold": (0, 2),
+    "max_support": (1, np.inf),
+    "seed": (0, np.inf),
+}
 # Examples that are looked at at a time.
 CHUNK = 1000
 
@@ -64,8 +94,9 @@ class SetfitTextcat(TrainablePipe):
         }
         self.scorer = scorer
         self._configured = copy.deepcopy(self.cfg)
-        self._learner = Learner(model)
-        self._learner.reset((), self.cfg)
+        self._check_settings()
+        self.learner = make_learner(model)
+        self.learner.reset((), self.cfg)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -103,11 +134,16 @@ class SetfitTextcat(TrainablePipe):
             return 0
         self._classes.append(label)
         self.vocab.strings.add(label)
-        self._learner.widen(self._classes)
+        self.learner.widen(self._classes)
         return 1
 
     def fit(
-        self, examples: Iterable[Any], *, steps: int | None = None, progress_bar: bool = True
+        self,
+        examples: Iterable[Any],
+        *,
+        steps: int | None = None,
+        dev: Iterable[Any] = (),
+        progress_bar: bool = True,
     ) -> "SetfitTextcat":
         """Learn from texts, without a config and without a training loop.
 
@@ -118,6 +154,9 @@ class SetfitTextcat(TrainablePipe):
                 0 or 1. The text may be a Doc.
             steps: Steps that the encoder is trained. With 0 it stays as it is, and only the
                 classifier learns. None: the setting ``total_steps``.
+            dev: Other examples. If there are any, the training is judged by them at its start,
+                after each quarter and at its end, and its best state is kept, which may be the
+                encoder as it was.
             progress_bar: Whether to show one.
 
         Returns:
@@ -128,17 +167,15 @@ class SetfitTextcat(TrainablePipe):
                 classifier can be made of them.
         """
         self.set_support(examples, clear=False)
-        n_steps = self._n_steps() if steps is None else steps
-        if not self.cfg["train_encoder"]:
-            n_steps = 0
         self._check_classes()
-        if n_steps:
+        total = self._n_steps() if steps is None else steps
+        if total and self.cfg["train_encoder"] and not self.learner.is_listening:
             from tqdm import tqdm  # type: ignore[import-untyped]
 
-            bar = tqdm(range(n_steps), desc=self.name, unit="step", disable=not progress_bar)
-            self._learner.tune(self.cfg, bar, total=n_steps)
+            bar = tqdm(range(total), desc=self.name, unit="step", disable=not progress_bar)
+            self.learner.tune(self.cfg, bar, total=total, judge=self._judge(read_given(dev)))
         self._refresh()
-        self._learner.rest()
+        self.learner.rest()
         return self
 
     def set_support(self, examples: Iterable[Any], *, clear: bool = True) -> None:
@@ -154,9 +191,9 @@ class SetfitTextcat(TrainablePipe):
         for label in dict.fromkeys(label for _, cats in given for label in cats):
             self.add_label(label)
         if clear:
-            self._learner.reset(self._classes, self.cfg)
-        self._learner.collect(*self._annotated(given), self.cfg)
-        self._learner.warn()
+            self.learner.reset(self._classes, self.cfg)
+        self.learner.collect(*self._usable(given), self.cfg)
+        self.learner.warn()
 
     def initialize(
         self,
@@ -187,11 +224,13 @@ class SetfitTextcat(TrainablePipe):
         self._check_classes()
         self._set_positive(positive_label)
         self.model.initialize(X=[eg.predicted for eg in islice(get_examples(), 10)])
-        self._learner.reset(self._classes, self.cfg)
+        self.learner.reset(self._classes, self.cfg)
         for examples in util.minibatch(get_examples(), CHUNK):
             given = [(eg.predicted, eg.reference.cats) for eg in examples]
-            self._learner.collect(*self._annotated(given), self.cfg)
-        self._learner.warn()
+            texts, answers = self._usable(given)
+            docs = [text for text in texts if isinstance(text, Doc)]
+            self.learner.collect(self.learner.prepare(docs, nlp, self.name), answers, self.cfg)
+        self.learner.warn()
 
     def predict(self, docs: Iterable[Doc]) -> Floats:
         """Give the probabilities of the labels, and leave the Docs as they are.
@@ -214,7 +253,7 @@ class SetfitTextcat(TrainablePipe):
         label = self.cfg["abstain_label"]
         names = list(classifier.labels)
         if label is not None:
-            distances = abstain_scores(vectors, classifier.prototypes)
+            distances = self._distances(vectors, classifier)
             threshold, is_multi = self.cfg["abstain_threshold"], self.cfg["multi_label"]
             found = with_abstention(found, distances, threshold, multi_label=is_multi)
             names.append(label)
@@ -228,9 +267,11 @@ class SetfitTextcat(TrainablePipe):
         Returns:
             Distance to the nearest prototype of a class: 0 is on it, 1 at a right angle.
             *Shape:* (docs,).
+
+        Raises:
+            ValueError: SM235 where the classifier came without the prototypes.
         """
-        classifier = self._refresh()
-        return abstain_scores(self._vectors(list(docs)), classifier.prototypes)
+        return self._distances(self._vectors(list(docs)), self._refresh())
 
     def set_annotations(self, docs: Iterable[Doc], scores: Floats) -> None:
         """Write what `predict` found. Categories of other components stay.
@@ -296,16 +337,19 @@ class SetfitTextcat(TrainablePipe):
         given = [(eg.predicted, eg.reference.cats) for eg in examples]
         for _, cats in given:
             check_cats(cats, multi_label=self.cfg["multi_label"])
-        texts, labels = self._annotated(given)
-        if texts:
-            losses[self.name] += self._learner.update(texts, labels, self.cfg, drop=drop)
+        docs, labels = self._usable(given)
+        if docs and self.learner.is_listening:  # to the whole batch or not at all
+            docs = [doc for doc, _ in given]
+            labels = usable(given, self._classes, multi_label=self.cfg["multi_label"])
+        if docs:
+            losses[self.name] += self.learner.update(docs, labels, self.cfg, drop=drop)
             if sgd:
                 self.finish_update(sgd)
         return losses
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Take a step: with AdamW at ``learn_rate``, or with ``sgd`` if that is null."""
-        self._learner.finish(sgd, self.cfg)
+        self.learner.finish(sgd, self.cfg)
 
     def get_loss(self, examples: Iterable[Example], scores: Floats) -> tuple[float, Floats]:
         """Compute the loss of sentence vectors.
@@ -346,11 +390,87 @@ class SetfitTextcat(TrainablePipe):
         scores: dict[str, Any] = self.scorer(examples, **{**own, **settings})
         return scores
 
+    def from_setfit(self, folder: str | Path) -> "SetfitTextcat":
+        """Take encoder, classifier and labels of a checkpoint that setfit saved.
+
+        Nothing in it is run: the pickled classifier is read as arrays, or refused. The examples are
+        not in such a checkpoint, and neither is what abstaining needs.
+
+        Args:
+            folder: The folder.
+
+        Returns:
+            The component itself.
+
+        Raises:
+            FileNotFoundError: SM041 where a file is missing.
+            ValueError: SM220 or SM221 where the classifier is of another kind, SM232 where the
+                encoder is another component's.
+        """
+        if not isinstance(self.model, SentenceModel):
+            raise ValueError(Errors.SM232.format(name=self.name))
+        shim = self.learner.shim
+        found = load_setfit(Path(folder), precision=shim.precision)
+        shim.set(found.encoder)
+        self.cfg["labels"], self.cfg["multi_label"] = [], found.head.multi_label
+        for label in found.labels:
+            self.add_label(label)
+        prototypes = np.zeros((0, found.encoder.width), dtype=np.float32)
+        self.take(Classifier(found.head, tuple(found.labels), prototypes))
+        return self
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """Give the component as bytes: ``cfg``, ``vocab``, ``model``, ``head``, ``support``."""
+        excluded = set(exclude)
+        return util.to_bytes(byte_writers(self, excluded), excluded)
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "SetfitTextcat":
+        """Load what `to_bytes` gave, into a component of the same config."""
+        excluded = set(exclude)
+        util.from_bytes(bytes_data, byte_readers(self, excluded), excluded)
+        return self
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Write a folder; its ``model`` is one that sentence-transformers loads, too."""
+        excluded = set(exclude)
+        util.to_disk(path, disk_writers(self, excluded), excluded)
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "SetfitTextcat":
+        """Load the folder that `to_disk` wrote, into a component of the same config."""
+        excluded = set(exclude)
+        util.from_disk(path, disk_readers(self, Path(path), excluded), excluded)
+        return self
+
+    @property
+    def can_classify(self) -> bool:
+        """Whether there are labels to choose from."""
+        return len(self._classes) >= (1 if self.cfg["multi_label"] else 2)
+
+    def changes(self) -> dict[str, Any]:
+        """Give the settings that are no longer what the config says; the rest is in the config."""
+        return {k: v for k, v in self.cfg.items() if v != self._configured.get(k)}
+
+    def change(self, changes: dict[str, Any]) -> None:
+        """Take settings that were saved because they were not in the config."""
+        self.cfg.update(changes)
+        for label in self.labels:
+            self.vocab.strings.add(label)
+        self.take(None)
+
+    def take(self, classifier: Classifier | None) -> None:
+        """Take a classifier; what was learnt from before is forgotten."""
+        self.learner.take(classifier, self._classes, self.cfg)
+
     def _refresh(self) -> Classifier:
-        return self._learner.refresh(self._classes, self.cfg)
+        return self.learner.refresh(self._classes, self.cfg)
+
+    def _distances(self, vectors: Floats, classifier: Classifier) -> Floats:
+        if not len(classifier.prototypes):
+            raise ValueError(Errors.SM235.format(name=self.name))
+        return abstain_scores(vectors, classifier.prototypes)
 
     def _vectors(self, docs: list[Doc]) -> Floats:
-        self._learner.shim.place(self.cfg["device"])
+        self.learner.load(self.cfg)
         vectors: Floats = self.model.ops.to_numpy(self.model.predict(docs))
         return vectors
 
@@ -363,17 +483,28 @@ class SetfitTextcat(TrainablePipe):
             return False
         return True
 
-    def _annotated(self, given: Sequence[tuple[str | Doc, Cats]]) -> tuple[list[str], Labels]:
+    def _usable(self, given: Sequence[tuple[Text, Cats]]) -> tuple[list[Text], Labels]:
         """Give the texts that something can be learnt from, and their labels."""
-        is_multi = self.cfg["multi_label"]
-        labels = label_matrix([c for _, c in given], self._classes, multi_label=is_multi)
-        texts = [text_of(item) for item, _ in given]
-        keep = [
-            i
-            for i, text in enumerate(texts)
-            if text.strip() and is_usable(labels[i], multi_label=is_multi)
-        ]
-        return [texts[i] for i in keep], labels[keep]
+        return only_usable(
+            given,
+            self._classes,
+            multi_label=self.cfg["multi_label"],
+            outside=self.cfg["abstain_label"],
+        )
+
+    def _judge(self, given: Sequence[tuple[Text, Cats]]) -> Judge | None:
+        """Give what tells how well texts are classified, if there are any."""
+        texts, labels = self._usable(given)
+        if not texts:
+            return None
+        rows = self.learner.tokenize([text_of(text) for text in texts])
+
+        def judge() -> tuple[float, float]:
+            head = self._refresh().head
+            scores = head.probabilities(self.learner.encode(rows))
+            return judgement(scores, labels, multi_label=self.cfg["multi_label"])
+
+        return judge
 
     def _labels_of(self, get_examples: Callable[[], Iterable[Example]]) -> list[str]:
         labels: dict[str, None] = {}
@@ -381,6 +512,15 @@ class SetfitTextcat(TrainablePipe):
             check_cats(example.reference.cats, multi_label=self.cfg["multi_label"])
             labels.update(dict.fromkeys(example.reference.cats))
         return list(labels)
+
+    def _check_settings(self) -> None:
+        """Refuse settings that the types of the factory let through."""
+        for setting, (least, most) in _RANGES.items():
+            value = self.cfg[setting]
+            if value is not None and not least <= value <= most:
+                need = f"at least {least}" if most == np.inf else f"from {least} to {most}"
+                message = Errors.SM234.format(setting=setting, value=value, need=need)
+                raise ValueError(message)
 
     def _check_classes(self) -> None:
         """Refuse a single label where a text has exactly one."""

@@ -77,7 +77,8 @@ class SupportSet:
                 self._offer(text, row, label)
 
     def _is_new(self, row: Ints, label: Labels) -> bool:
-        text, mark = _digest(row), _digest(label)
+        # Labels that came since the text did, or are not annotated this time, contradict nothing.
+        text, mark = _digest(row), _digest(np.flatnonzero(label == 1))
         first = self._known.setdefault(text, b"")
         if not first:
             self._known[text] = mark

@@ -109,3 +109,12 @@ def test_a_later_label_is_unknown_of_earlier_texts():
     assert support.labels.shape == (2, 2)
     assert np.isnan(support.labels[0, 1])
     assert SupportSet(2).labels.shape == (0, 2)
+
+
+def test_a_text_that_comes_again_after_a_later_label_is_no_conflict():
+    support = SupportSet(1)
+    row = np.array([7], dtype=np.int32)
+    support.add(["a"], [row], one_hot([0], 1))
+    support.widen(2)
+    support.add(["a"], [row], one_hot([0], 2))
+    assert (len(support), support.n_conflicts) == (1, 0)
