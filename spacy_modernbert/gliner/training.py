@@ -9,20 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..encoder.foreign import ForeignEncoder
 from ..encoder.seeding import seeded
-from ..text.windows import batch_by_budget
 from .lessons import Lesson, make_lessons
-from .losses import Objective, total_loss
+from .losses import Objective
 from .model import GlinerModel
 from .parameters import Freezable, parameter_groups
+from .row_losses import HELD, answer, batch_loss, loss_scales, row_groups
 from .sampling import Asked, Sampling, ask, ask_together
 from .schedule import Schedule
-from .targets import GoldText, Targets
+from .targets import GoldText
 
-# Pieces whose intermediate results are held for the backward pass. Gradients of a larger batch are
-# added up part by part.
-HELD = 4096
 # Label vectors of a frozen label encoder that are kept.
 KEPT_LABELS = 50_000
 
@@ -97,42 +93,64 @@ class Trainer:
         self.update()
         return loss
 
-    def accumulate(self, texts: Sequence[GoldText], *, pool: Sequence[str] = ()) -> float:
+    def accumulate(
+        self,
+        texts: Sequence[GoldText],
+        *,
+        pool: Sequence[str] = (),
+        dropout: float | None = None,
+    ) -> float:
         """Add the gradient of one batch to what is there, and leave the weights as they are.
 
         Args:
             texts: The batch.
             pool: Labels that texts may be asked about; see `sampling.ask`.
+            dropout: In place of the course's.
 
         Returns:
             The loss.
         """
-        rng = np.random.default_rng((self.course.seed, self.batches))
+        rng = self._next_batch()
         sampling = self.course.sampling
-        vectors = None
         if self.model.config.is_bi:
-            together = ask_together(texts, sampling, rng, pool=pool)
-            asked = [together] * len(texts)
+            asked = [ask_together(texts, sampling, rng, pool=pool)] * len(texts)
         else:
             asked = ask(texts, sampling, rng, pool=pool)
-        lessons = make_lessons(
-            self.model,
-            texts,
-            asked,
-            objective=self.course.objective,
-            rng=rng,
-            max_words=self.course.max_words,
-        )
-        self.batches += 1
-        if not lessons:
-            return 0.0
-        self.model.network.train()
-        with seeded(self.model.network.device, self.course.seed, self.batches):
-            if self.model.config.is_bi:
-                vectors = self._label_vectors(asked[0])
-            loss = self._backward(lessons, vectors)
-        self.model.network.eval()
-        return loss
+        return self._learn(self._lessons(texts, asked, rng), asked, dropout)
+
+    def rehearse(
+        self,
+        texts: Sequence[GoldText],
+        labels: Sequence[str],
+        before: GlinerModel,
+        *,
+        weight: float = 1.0,
+        dropout: float | None = None,
+    ) -> float:
+        """Add the gradient that holds the model to what it said before it was trained.
+
+        Both are asked about the same labels, and the older one's probabilities are the targets
+        (arXiv 1606.09282). So what is known about labels that are not trained stays.
+
+        Args:
+            texts: Any texts; their annotation plays no part.
+            labels: What the model reads of labels that shall not be forgotten; some are drawn.
+            before: The model as it was, of the same kind.
+            weight: How much this counts beside what is learnt.
+            dropout: In place of the course's.
+
+        Returns:
+            The loss.
+        """
+        rng = self._next_batch()
+        words = tuple(dict.fromkeys(labels))
+        drawn = rng.permutation(len(words))[: self.course.sampling.max_types].tolist()
+        chosen = tuple(words[i] for i in drawn)
+        asked = [Asked(chosen, chosen)] * len(texts)
+        plain = [GoldText(text.text, []) for text in texts]
+        lessons = self._lessons(plain, asked, rng)
+        taught = answer(before, lessons, asked[0].words, weight=weight, held=self._held)
+        return self._learn(taught, asked, dropout)
 
     def update(self) -> float:
         """Change the weights by the gradients that were added up.
@@ -154,17 +172,48 @@ class Trainer:
         self.steps += 1
         return norm
 
-    def _backward(self, lessons: Sequence[Lesson], vectors: Tensor | None) -> float:
+    def _next_batch(self) -> np.random.Generator:
+        self.batches += 1
+        return np.random.default_rng((self.course.seed, self.batches))
+
+    def _lessons(
+        self, texts: Sequence[GoldText], asked: Sequence[Asked], rng: np.random.Generator
+    ) -> list[Lesson]:
+        return make_lessons(
+            self.model,
+            texts,
+            asked,
+            objective=self.course.objective,
+            rng=rng,
+            max_words=self.course.max_words,
+        )
+
+    def _learn(
+        self, lessons: Sequence[Lesson], asked: Sequence[Asked], dropout: float | None
+    ) -> float:
+        """Add up the gradients of a batch."""
+        if not lessons:
+            return 0.0
+        network = self.model.network
+        rate = self.course.dropout if dropout is None else dropout
+        vectors = None
+        network.train()
+        with seeded(network.device, self.course.seed, self.batches):
+            if self.model.config.is_bi:
+                vectors = self._label_vectors(asked[0], rate)
+            loss = self._backward(lessons, vectors, rate)
+        network.eval()
+        return loss
+
+    def _backward(self, lessons: Sequence[Lesson], vectors: Tensor | None, dropout: float) -> float:
         """Add up gradients, whatever the size of the batch."""
-        padded = isinstance(self.model.network.encoder, ForeignEncoder)
-        lengths = [len(lesson.row.ids) for lesson in lessons]
         shared = None if vectors is None else vectors.detach().requires_grad_(vectors.requires_grad)
         scales = loss_scales(lessons, self.course.objective)
         total = 0.0
-        for group in batch_by_budget(lengths, budget=self._held, padded=padded):
+        for group in row_groups(self.model, lessons, self._held):
             part = [lessons[i] for i in group]
             loss = batch_loss(
-                self.model, part, self.course.objective, shared, scales, dropout=self.course.dropout
+                self.model, part, self.course.objective, shared, scales, dropout=dropout
             )
             loss.backward()
             total += float(loss.detach())
@@ -172,12 +221,12 @@ class Trainer:
             vectors.backward(shared.grad)
         return total
 
-    def _label_vectors(self, asked: Asked) -> Tensor:
+    def _label_vectors(self, asked: Asked, dropout: float) -> Tensor:
         """Vectors of a batch's labels; a label encoder that does not learn reads each only once."""
         network, words = self.model.network, list(asked.words)
         if "labels_encoder" not in self.course.freeze:
             rows = self.model.label_rows(words)
-            return network.encode_labels(rows, dropout=self.course.dropout)
+            return network.encode_labels(rows, dropout=dropout)
         new = [word for word in words if word not in self._pooled]
         if new:
             if len(self._pooled) + len(new) > KEPT_LABELS:
@@ -189,61 +238,3 @@ class Trainer:
             network.train()
             self._pooled.update(zip(new, pooled, strict=True))
         return network.project_labels(torch.stack([self._pooled[word] for word in words]))
-
-
-def loss_scales(lessons: Sequence[Lesson], objective: Objective) -> tuple[float, float]:
-    """Factors on the losses of a batch: on that of its rows, and on that of given spans."""
-    if objective.reduction == "sum":
-        return 1.0, 1.0
-    rows = sum(lesson.targets.count for lesson in lessons)
-    given = [lesson.given_targets for lesson in lessons]
-    spans = sum(int((targets.weights > 0).sum()) for targets in given if targets is not None)
-    return 1.0 / max(rows, 1), 1.0 / max(spans, 1)
-
-
-def batch_loss(
-    model: GlinerModel,
-    lessons: Sequence[Lesson],
-    objective: Objective,
-    vectors: Tensor | None = None,
-    scales: tuple[float, float] = (1.0, 1.0),
-    *,
-    dropout: float = 0.0,
-) -> Tensor:
-    """Give the loss of rows that go through the network together.
-
-    Args:
-        model: The model.
-        lessons: The rows; at least one.
-        objective: The loss.
-        vectors: Bi-encoders: vectors of the labels of all rows. *Shape:* (labels, width).
-        scales: What `loss_scales` gave for the whole batch.
-        dropout: Least dropout rate of the encoder in training.
-
-    Returns:
-        *Shape:* (), float32.
-    """
-    network = model.network
-    features = network.encode([lesson.row for lesson in lessons], vectors, dropout=dropout)
-    targets = [lesson.targets for lesson in lessons]
-    loss = scales[0] * _loss(network.score_rows(features), targets, objective)
-    scores, given_targets = [], []
-    for (words, labels), lesson in zip(features.split(), lessons, strict=True):
-        given = lesson.given
-        if given is not None and lesson.given_targets is not None and len(given.starts):
-            starts, ends = (
-                torch.from_numpy(bound.astype(np.int64)).to(words.device)
-                for bound in (given.starts, given.ends)
-            )
-            scores.append(network.score_spans(words, labels, starts, ends))
-            given_targets.append(lesson.given_targets)
-    if scores:
-        loss = loss + scales[1] * _loss(scores, given_targets, objective)
-    return loss
-
-
-def _loss(scores: Sequence[Tensor], targets: Sequence[Targets], objective: Objective) -> Tensor:
-    device = scores[0].device
-    values = [torch.from_numpy(one.values).to(device) for one in targets]
-    weights = [torch.from_numpy(one.weights).to(device) for one in targets]
-    return total_loss(scores, values, weights, objective)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from spacy_modernbert.gliner.lessons import make_lessons
 from spacy_modernbert.gliner.losses import Objective, element_losses, keep_negatives
 from spacy_modernbert.gliner.plan import WordText
+from spacy_modernbert.gliner.row_losses import batch_loss, loss_scales
 from spacy_modernbert.gliner.sampling import Asked
 from spacy_modernbert.gliner.targets import GoldSpan, GoldText
-from spacy_modernbert.gliner.training import batch_loss, loss_scales
 
 RATES = [
     ({"alpha": 0.75, "gamma": 2.0}, {"alpha": 0.75, "gamma": 2.0}),

@@ -3,9 +3,11 @@ import pytest
 import torch
 
 from spacy_modernbert.gliner.checkpoint import load_folder, save_folder, to_bytes
+from spacy_modernbert.gliner.lessons import make_lessons
 from spacy_modernbert.gliner.losses import Objective
 from spacy_modernbert.gliner.plan import WordText
-from spacy_modernbert.gliner.sampling import Sampling
+from spacy_modernbert.gliner.row_losses import answer
+from spacy_modernbert.gliner.sampling import Asked, Sampling
 from spacy_modernbert.gliner.schedule import Schedule
 from spacy_modernbert.gliner.targets import GoldSpan, GoldText
 from spacy_modernbert.gliner.training import Course, Trainer
@@ -212,3 +214,31 @@ def test_a_file_that_weights_were_mapped_from_is_not_written_to(tmp_path):
     assert file.read_bytes() == before
     save_folder(model, tmp_path / "trained")
     assert to_bytes(load_folder(tmp_path / "trained")) == to_bytes(model)
+
+
+OTHERS = ["animal", "weapon", "language", "river", "song"]
+
+
+def opinion(model):
+    """Probabilities of labels that nobody trained, in the texts."""
+    asked = [Asked(tuple(OTHERS), tuple(OTHERS))] * len(TEXTS)
+    rng = np.random.default_rng(0)
+    plain = [GoldText(text.text, []) for text in TEXTS]
+    lessons = make_lessons(model, plain, asked, objective=Objective(), rng=rng)
+    return np.concatenate([o.targets.values.ravel() for o in answer(model, lessons, OTHERS)])
+
+
+@pytest.mark.parametrize("kind", ["uni_span", "bi_token"])
+def test_rehearsal_keeps_what_was_known_of_other_labels(kind):
+    moved = []
+    for weight in (0.0, 1.0):
+        model, before = (tiny_model(kind, dropout=0.0) for _ in range(2))
+        trainer = Trainer(model, course())
+        for _ in range(30):
+            loss = trainer.accumulate(TEXTS)
+            if weight:
+                trainer.rehearse(TEXTS, OTHERS, before, weight=weight)
+            trainer.update()
+        moved.append(np.abs(opinion(model) - opinion(before)).mean())
+        assert loss < 25
+    assert moved[1] < 0.6 * moved[0]
