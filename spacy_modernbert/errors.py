@@ -255,6 +255,10 @@ class Errors(metaclass=_Coded):
         "mapping such as {{'LABEL': 1.0}}."
     )
     SM234 = "The setting `{setting}` is {value!r}, and should be {need}."
+    SM235 = (
+        "'{name}' has a classifier without prototypes (those of setfit have none), and can't tell "
+        "how far a text is from its examples. Give the examples with set_support()."
+    )
 
 
 class Warnings(metaclass=_Coded):

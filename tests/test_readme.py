@@ -19,6 +19,7 @@ from .gliner.tiny import tiny_model
 README = (ROOT / "README.md").read_text(encoding="utf8")
 NAME = "answerdotai/ModernBERT-base"
 GLINER = "urchade/gliner_small-v2.1"
+SENTENCES = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 def blocks(language):
@@ -29,7 +30,11 @@ def blocks(language):
 def hub_cache(checkpoint, tmp_path, monkeypatch):
     """A cache of the hub that holds our small checkpoints under the published names."""
     save_folder(tiny_model(), tmp_path / "gliner")
-    for name, folder in ((NAME, checkpoint), (GLINER, tmp_path / "gliner")):
+    for name, folder in (
+        (NAME, checkpoint),
+        (GLINER, tmp_path / "gliner"),
+        (SENTENCES, checkpoint),
+    ):
         repository = tmp_path / f"models--{name.replace('/', '--')}"
         (repository / "refs").mkdir(parents=True)
         (repository / "refs" / "main").write_text("0" * 40)
@@ -41,7 +46,8 @@ def hub_cache(checkpoint, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python_block_runs(code, hub_cache):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=hub_cache, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout
 
@@ -77,6 +83,17 @@ def test_new_modernbert_command_runs(tmp_path):
     assert result.exit_code == 0, result.output
     config = json.loads((tmp_path / "encoder" / "config.json").read_text())
     assert (config["num_hidden_layers"], config["hidden_size"]) == (2, 16)
+
+
+def test_defaults_of_setfit_textcat_are_as_said():
+    import spacy
+
+    config = spacy.blank("en").add_pipe("setfit_textcat").cfg
+    section = README.split("\n## SetFit\n")[1].split("\n### ")[0]
+    rows = re.findall(r"^\| `(\w+)` .*Default: `?([^`|]+?)`? \|$", section, flags=re.MULTILINE)
+    said = {name: json.loads(value) for name, value in rows if name in config}
+    unsaid = {"labels", "positive_label"}
+    assert said == {name: value for name, value in config.items() if name not in unsaid}
 
 
 def test_every_message_is_in_the_troubleshooting_table():
