@@ -197,6 +197,17 @@ class Errors(metaclass=_Coded):
         'spacy_modernbert convert-gliner SOURCE DIR --encoder FOLDER`) and `mode = "words"`, or '
         "set `features` to 'own'."
     )
+    SM150 = (
+        "The setting `training.{setting}` of the component is {value}. Choose a number from {low} to {high}."
+    )
+    SM151 = (
+        "The source '{name}' of spacy_modernbert.MixedCorpus.v1 can't be used: {given}. It needs a "
+        "`path`, a `weight` above 0 or none, and no other settings than these: {known}."
+    )
+    SM152 = (
+        "The source '{name}' of spacy_modernbert.MixedCorpus.v1 has no Docs: {path}. Check the path; "
+        "`python -m spacy convert` writes .spacy files."
+    )
 
     # SetFit (setfit/)
     SM200 = (
@@ -290,6 +301,16 @@ class Warnings(metaclass=_Coded):
     SMW101 = (
         "A word of {found} pieces ('{word}...') is longer than the {limit} pieces this model has "
         "room for. Only its beginning is read."
+    )
+    SMW150 = (
+        "{lost} of the {total} annotated spans can't be learnt: {too_wide} are wider than the {width} "
+        "words that this model knows as a span ({wide_labels}), {cut} are longer than what it reads at "
+        "once, {unaligned} end within a token. A checkpoint or a new head with a larger `max_width`, "
+        "shorter annotations, or another tokenizer would help."
+    )
+    SMW151 = (
+        "The gradient of step {step} is no number ({norm}), so the weights were left as they are. If "
+        "this happens more than now and then, lower the learning rates or check the data."
     )
 
     # SetFit (setfit/)
