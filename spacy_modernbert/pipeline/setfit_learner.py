@@ -110,9 +110,9 @@ class Learner:
 
     def reset(self, labels: Sequence[str], cfg: Settings) -> None:
         """Forget all texts and the classifier. The encoder stays as it is."""
+        self.rest(cfg)
         self._make_support(labels, cfg)
-        self.classifier, self._trainer = None, None
-        self._has_started = self._is_open = self._has_gradient = False
+        self.classifier = None
         self.is_stale, self._lost = True, frozenset()
         self._n_conflicts = 0
 
@@ -199,7 +199,7 @@ class Learner:
             self._weights_changed()
         best.offer()
         if best.restore():
-            self._trainer = None
+            self._trainer = None  # without settling: that would blend the best state, too
             self._weights_changed()
 
     def update(self, given: Sequence[Text], labels: Labels, cfg: Settings, *, drop: float) -> float:
@@ -248,10 +248,14 @@ class Learner:
         self._has_started = self._has_started or self._is_open
         self._is_open = self._has_gradient = False
 
-    def refresh(self, labels: Sequence[str], cfg: Settings) -> Classifier:
+    def refresh(self, labels: Sequence[str], cfg: Settings, *, patient: bool = False) -> Classifier:
         """Give the classifier, made anew if something has changed.
 
-        Not so within an update, when other components want to see predictions: then the last one.
+        Args:
+            labels: The labels.
+            cfg: The component's settings.
+            patient: Whether the last one will do within an update, when other components want to
+                see predictions.
 
         Raises:
             ValueError: SM210-SM212 where no classifier can be made, SM231 where the texts of the
@@ -259,22 +263,27 @@ class Learner:
         """
         averaged = self.is_averaged
         is_current = not self.is_stale and averaged == self._uses_averages
-        if self.classifier is not None and (is_current or self._is_open):
+        if self.classifier is not None and (is_current or (patient and self._is_open)):
             return self.classifier
         self.load(cfg)
         if averaged != self._uses_averages:
             self.support.weights_changed()
             self._uses_averages = averaged
-        if self._trainer is not None and cfg["learn_rate"] is not None:
-            self._trainer.settle()
+        self._settle(cfg)
         self.classifier = self._make(list(labels), cfg)
         self.is_stale = False
         return self.classifier
 
-    def rest(self) -> None:
+    def rest(self, cfg: Settings) -> None:
         """Let go of what only a training in progress needs."""
+        self._settle(cfg)
         self._trainer = None
         self._has_started = self._is_open = self._has_gradient = False
+
+    def _settle(self, cfg: Settings) -> None:
+        """Put the weights to use; those that another optimiser averages are used as they are."""
+        if self._trainer is not None and cfg["learn_rate"] is not None:
+            self._trainer.settle()
 
     def _make(self, labels: list[str], cfg: Settings) -> Classifier:
         known = self._labels(cfg)

@@ -21,13 +21,15 @@ SUPPORT = "support.safetensors"
 def byte_writers(pipe: SetfitTextcat, exclude: set[str]) -> dict[str, Callable[[], bytes]]:
     """Give what makes the parts of a component's bytes; parts that it has not are left out."""
     learner = pipe.learner
+    # First of all, since it is what puts trained weights to use.
+    classifier = pipe.classifier if pipe.can_classify else None
     writers: dict[str, Callable[[], bytes]] = {
         "cfg": lambda: srsly.json_dumps(pipe.changes()),
         "vocab": lambda: pipe.vocab.to_bytes(exclude=exclude),
         "model": lambda: pipe.model.to_bytes(),
     }
-    if pipe.can_classify:
-        writers[HEAD] = lambda: pipe.classifier.to_bytes()
+    if classifier is not None:
+        writers[HEAD] = classifier.to_bytes
     if pipe.cfg["keep_support"] != "none" and len(learner.support):
         writers[SUPPORT] = lambda: learner.save_support(pipe.cfg)
     return writers

@@ -33,7 +33,6 @@ from .setfit_examples import (
     Cats,
     Text,
     check_cats,
-    label_matrix,
     only_usable,
     read_given,
     text_of,
@@ -167,6 +166,7 @@ class SetfitTextcat(TrainablePipe):
                 classifier can be made of them.
         """
         self.set_support(examples, clear=False)
+        self._require_labels()
         self._check_classes()
         total = self._n_steps() if steps is None else steps
         if total and self.cfg["train_encoder"] and not self.learner.is_listening:
@@ -175,7 +175,7 @@ class SetfitTextcat(TrainablePipe):
             bar = tqdm(range(total), desc=self.name, unit="step", disable=not progress_bar)
             self.learner.tune(self.cfg, bar, total=total, judge=self._judge(read_given(dev)))
         self._refresh()
-        self.learner.rest()
+        self.learner.rest(self.cfg)
         return self
 
     def set_support(self, examples: Iterable[Any], *, clear: bool = True) -> None:
@@ -243,7 +243,7 @@ class SetfitTextcat(TrainablePipe):
         """
         docs = list(docs)
         self._require_labels()
-        classifier = self._refresh()
+        classifier = self._refresh(patient=True)
         scores = np.zeros((len(docs), len(self.labels)), dtype=np.float32)
         full = [i for i, doc in enumerate(docs) if doc.text.strip()]
         if not full:
@@ -363,9 +363,8 @@ class SetfitTextcat(TrainablePipe):
         """
         examples = list(examples)
         validate_examples(examples, "SetfitTextcat.get_loss")
-        cats = [eg.reference.cats for eg in examples]
-        is_multi = self.cfg["multi_label"]
-        labels = label_matrix(cats, self._classes, multi_label=is_multi)
+        given = [(eg.predicted, eg.reference.cats) for eg in examples]
+        labels = usable(given, self._classes, multi_label=self.cfg["multi_label"])
         vectors = torch.from_numpy(np.array(scores, dtype=np.float32)).requires_grad_()
         loss = LOSSES[schedule_of(self.cfg).loss](vectors, similarities(torch.from_numpy(labels)))
         loss.backward()
@@ -443,7 +442,9 @@ class SetfitTextcat(TrainablePipe):
 
     @property
     def can_classify(self) -> bool:
-        """Whether there are labels to choose from."""
+        """Whether there are labels to choose from, and something is known of them."""
+        if self.learner.is_listening and not len(self.learner.support):
+            return self.learner.classifier is not None
         return len(self._classes) >= (1 if self.cfg["multi_label"] else 2)
 
     def changes(self) -> dict[str, Any]:
@@ -461,8 +462,8 @@ class SetfitTextcat(TrainablePipe):
         """Take a classifier; what was learnt from before is forgotten."""
         self.learner.take(classifier, self._classes, self.cfg)
 
-    def _refresh(self) -> Classifier:
-        return self.learner.refresh(self._classes, self.cfg)
+    def _refresh(self, *, patient: bool = False) -> Classifier:
+        return self.learner.refresh(self._classes, self.cfg, patient=patient)
 
     def _distances(self, vectors: Floats, classifier: Classifier) -> Floats:
         if not len(classifier.prototypes):

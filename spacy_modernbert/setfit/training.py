@@ -91,6 +91,7 @@ class Trainer:
 
     def update(self) -> None:
         """Take a step along the gradients that have been added up."""
+        self._resume()
         nn.utils.clip_grad_norm_(self._trained, CLIP)
         for group in self._optimizer.param_groups:
             group["lr"] = self.schedule.rate(self.steps)
