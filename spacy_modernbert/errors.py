@@ -302,6 +302,10 @@ class Warnings(metaclass=_Coded):
         "A word of {found} pieces ('{word}...') is longer than the {limit} pieces this model has "
         "room for. Only its beginning is read."
     )
+    SMW130 = (
+        "`label_thresholds` has a threshold for {names}, which is none of the component's labels{hint} "
+        "It counts only where a call or a Doc brings a label of that name."
+    )
     SMW150 = (
         "{lost} of the {total} annotated spans can't be learnt: {too_wide} are wider than the {width} "
         "words that this model knows as a span ({wide_labels}), {cut} are longer than what it reads at "

@@ -23,7 +23,7 @@ from ..gliner.candidates import Candidates
 from ..gliner.decoding import decode
 from ..gliner.plan import WordText
 from .fork import guard_forks
-from .gliner_labels import Labels, read_labels, read_thresholds
+from .gliner_labels import Labels, read_labels, read_thresholds, warn_of_typos
 from .gliner_model import Question
 from .gliner_shared import take_vectors
 from .gliner_vectors import has_vectors, load_vectors, save_vectors
@@ -74,6 +74,7 @@ class GlinerPipe(Pipe):
         self.candidates = candidates
         self.scorer = scorer
         self._configured = copy.deepcopy(self.cfg)
+        self._looked_at: tuple[tuple[str, ...], ...] = ()
         self.set_labels(self.cfg["labels"])
         self._check_settings()
 
@@ -317,6 +318,7 @@ class GlinerPipe(Pipe):
         chosen = labels if own is None else own
         if chosen is None:
             self._require_labels()
+            self._look_for_typos()
             chosen = self.cfg["labels"]
         return read_labels(chosen)
 
@@ -389,6 +391,13 @@ class GlinerPipe(Pipe):
             if value is not None and value < least:
                 message = Errors.SM133.format(setting=setting, value=value, least=least)
                 raise ValueError(message)
+
+    def _look_for_typos(self) -> None:
+        """Compare the names in ``label_thresholds`` with the labels, once until one changes."""
+        names = (self.labels, tuple(self.cfg["label_thresholds"]))
+        if names != self._looked_at:
+            self._looked_at = names
+            warn_of_typos(*names)
 
     def _words(self) -> list[str]:
         return list(read_labels(self.cfg["labels"]).values())

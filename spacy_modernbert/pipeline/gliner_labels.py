@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from spacy.errors import Errors as SpacyErrors
 
-from ..errors import Errors
+from ..errors import Errors, Warnings
 
 # A list, or spaCy's label -> the words that the model reads.
 Labels: TypeAlias = Sequence[str] | Mapping[str, str]
@@ -60,6 +62,16 @@ def read_thresholds(
     for label, value in label_thresholds.items():
         check_threshold(label, value)
     return np.array([label_thresholds.get(label, threshold) for label in labels], dtype=np.float32)
+
+
+def warn_of_typos(labels: Sequence[str], label_thresholds: Iterable[str]) -> None:
+    """Warn, with SMW130, of thresholds for what is none of the labels."""
+    unknown = [label for label in label_thresholds if label not in labels]
+    if unknown and labels:
+        near = difflib.get_close_matches(unknown[0], labels, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else "."
+        names = ", ".join(f"'{label}'" for label in unknown)
+        warnings.warn(Warnings.SMW130.format(names=names, hint=hint), stacklevel=2)
 
 
 def check_threshold(name: str, value: Any) -> None:
