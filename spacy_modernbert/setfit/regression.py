@@ -27,14 +27,16 @@ class HeadSettings:
     Attributes:
         multi_label: Whether each label is decided on its own, by one regression against the rest.
         C: Inverse strength of the penalty, or "cv" for the one that predicts held-out texts best.
-        class_weight: "balanced" gives every class the same weight, however many texts it has.
+        class_weight: "balanced" gives every class the same weight, however many texts it has. With
+            several labels, each is a class of few texts beside the rest of many, and would hardly
+            ever be given without.
         calibrate: Whether to find a temperature; otherwise it is 1.
         seed: Of the split into folds.
     """
 
     multi_label: bool = False
     C: float | Literal["cv"] = 10.0
-    class_weight: ClassWeight = None
+    class_weight: ClassWeight = "balanced"
     calibrate: bool = True
     seed: int = 0
 

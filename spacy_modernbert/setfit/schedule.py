@@ -14,7 +14,9 @@ class Schedule:
 
     Attributes:
         loss: Name of the loss, of `loss.LOSSES`.
-        learn_rate: Highest learning rate.
+        learn_rate: Highest learning rate. The default, with the number of steps and the blend, was
+            chosen on eight texts each of scientific citations, comments in code, requests to hotels
+            and banks, and questions of programmers: few large steps do as well as many small ones.
         weight_decay: Of the matrices; biases and norms have none.
         warmup_steps: Steps over which the rate rises from 0.
         total_steps: Step at which the rate is back at 0; None keeps it.
@@ -29,13 +31,13 @@ class Schedule:
     """
 
     loss: LossName = "cosine"
-    learn_rate: float = 5e-5
+    learn_rate: float = 2e-4
     weight_decay: float = 0.01
     warmup_steps: int = 2
-    total_steps: int | None = 40
+    total_steps: int | None = 20
     dropout: float = 0.0
     freeze_embeddings: bool = True
-    blend: float = 0.6
+    blend: float = 0.9
     seed: int = 0
 
     def rate(self, step: int) -> float:

@@ -51,11 +51,25 @@ def test_probabilities_are_those_of_scikit_learn(n_classes, class_weight):
     np.testing.assert_allclose(head.probabilities(points), peer.predict_proba(points), atol=1e-5)
 
 
+def test_labels_of_few_texts_among_many_are_given_all_the_same():
+    points, classes = clouds(20, 16)
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    labels = one_hot(classes, 20)
+    shown, rest = slice(0, 160), slice(160, None)
+    found = {}
+    for class_weight in (HeadSettings.class_weight, None):
+        head = fit_head(points[shown], labels[shown], multi_label=True, class_weight=class_weight)
+        said = head.probabilities(points[rest]) > 0.5
+        found[class_weight] = said[labels[rest] == 1].mean()
+    assert found["balanced"] > 0.85
+    assert found[None] < 0.6
+
+
 def test_several_labels_are_those_of_one_against_the_rest():
     points, classes = clouds(4, 8)
     labels = one_hot(classes, 4)
     labels[:6, 0] = 1
-    head = fit_head(points, labels, multi_label=True, C=2.0, calibrate=False)
+    head = fit_head(points, labels, multi_label=True, C=2.0, class_weight=None, calibrate=False)
     peer = OneVsRestClassifier(LogisticRegression(C=2.0, max_iter=1000)).fit(points, labels)
     np.testing.assert_allclose(head.probabilities(points), peer.predict_proba(points), atol=1e-5)
 
@@ -64,7 +78,7 @@ def test_unknown_labels_are_left_out():
     points, classes = clouds(3, 10)
     labels = one_hot(classes, 3)
     labels[::2, 1] = NAN
-    head = fit_head(points, labels, multi_label=True, C=2.0, calibrate=False)
+    head = fit_head(points, labels, multi_label=True, C=2.0, class_weight=None, calibrate=False)
     peer = LogisticRegression(C=2.0, max_iter=1000).fit(points[1::2], labels[1::2, 1])
     np.testing.assert_allclose(
         head.probabilities(points)[:, 1], peer.predict_proba(points)[:, 1], atol=1e-5
