@@ -208,6 +208,10 @@ class Errors(metaclass=_Coded):
         "The source '{name}' of spacy_modernbert.MixedCorpus.v1 has no Docs: {path}. Check the path; "
         "`python -m spacy convert` writes .spacy files."
     )
+    SM153 = (
+        "This component takes the vectors of the shared transformer (`features = 'doc'`), so its own copy "
+        "of the text encoder can't be trained. Set `training.freeze = [\"encoder\"]`, or `features` to 'own'."
+    )
 
     # SetFit (setfit/)
     SM200 = (

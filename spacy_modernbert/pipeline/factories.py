@@ -93,6 +93,9 @@ device = "auto"
 @architectures = "spacy_modernbert.Gliner.v1"
 name = "urchade/gliner_small-v2.1"
 precision = "float32"
+
+[gliner.training]
+@misc = "spacy_modernbert.gliner_training.v1"
 """
 
 
@@ -132,6 +135,7 @@ def make_gliner(
     on_overflow: Literal["warn", "error"],
     device: str,
     scorer: Callable | None,
+    training: Any,
 ) -> "GlinerPipe":
     """Create the component that finds entities of any kind by their names.
 
@@ -159,6 +163,7 @@ def make_gliner(
         on_overflow: Whether labels that don't fit beside a text are read in groups, or refused.
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda:0`` ...
         scorer: Scores the predictions.
+        training: How the component learns: ``spacy_modernbert.gliner_training.v1``.
     """
     from .gliner import GlinerPipe
 
@@ -186,6 +191,7 @@ def make_gliner(
         ents_filter=ents_filter,
         candidates=candidates,
         scorer=scorer,
+        training=training,
     )
 
 

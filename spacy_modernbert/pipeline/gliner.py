@@ -5,7 +5,7 @@
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import srsly
 from spacy import util
@@ -13,9 +13,9 @@ from spacy.errors import Errors as SpacyErrors
 from spacy.language import Language
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc, Span, SpanGroup
-from spacy.training import Example
+from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
-from thinc.api import Model, NumpyOps
+from thinc.api import Model, NumpyOps, Optimizer
 from torch import Tensor
 
 from ..errors import Errors
@@ -23,20 +23,18 @@ from ..gliner.candidates import Candidates
 from ..gliner.decoding import decode
 from ..gliner.plan import WordText
 from .fork import guard_forks
+from .gliner_gold import EXTENSION, Gold, find_labels, install_extension, read_gold, read_plain
 from .gliner_labels import Labels, read_labels, read_thresholds, warn_of_typos
 from .gliner_model import Question
 from .gliner_shared import take_vectors
+from .gliner_start import NewHead, start_new, warn_of_lost
+from .gliner_training import GlinerTraining, Teacher
 from .gliner_vectors import has_vectors, load_vectors, save_vectors
 from .gliner_words import DocSpans, DocWords
 
-EXTENSION = "gliner_labels"
+# Examples that are looked at at a time when a training begins.
+CHUNK = 1000
 _LEAST = {"window": 1, "stride": 0}
-
-
-def install_extensions() -> None:
-    """Add ``doc._.gliner_labels``: the labels of this Doc alone; None for the component's."""
-    if not Doc.has_extension(EXTENSION):
-        Doc.set_extension(EXTENSION, default=None)
 
 
 class GlinerPipe(Pipe):
@@ -51,6 +49,7 @@ class GlinerPipe(Pipe):
         ents_filter: Takes entities and new spans, the best first; gives entities.
         candidates: Where the only spans in question come from; None for all spans.
         scorer: Scores the predictions.
+        training: How the component learns.
     """
 
     def __init__(
@@ -63,9 +62,10 @@ class GlinerPipe(Pipe):
         ents_filter: Callable[[Iterable[Span], Iterable[Span]], Iterable[Span]],
         candidates: str | Callable | None = None,
         scorer: Callable | None = None,
+        training: GlinerTraining | None = None,
     ) -> None:
         guard_forks()
-        install_extensions()
+        install_extension()
         self.vocab = vocab
         self.model = model
         self.name = name
@@ -73,10 +73,16 @@ class GlinerPipe(Pipe):
         self.ents_filter = ents_filter
         self.candidates = candidates
         self.scorer = scorer
+        self.teacher = Teacher(model, training or GlinerTraining())
         self._configured = copy.deepcopy(self.cfg)
         self._looked_at: tuple[tuple[str, ...], ...] = ()
         self.set_labels(self.cfg["labels"])
         self._check_settings()
+
+    @property
+    def is_trainable(self) -> bool:
+        """Whether there is something to be learnt: yes."""
+        return True
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -219,17 +225,114 @@ class GlinerPipe(Pipe):
         *,
         nlp: Language | None = None,
         labels: dict[str, str] | list[str] | None = None,
+        encoder: str | None = None,
+        labels_encoder: str | None = None,
+        kind: Literal["span", "token"] = "span",
+        max_width: int = 12,
+        max_len: int = 384,
+        hidden_size: int | None = None,
+        head_dropout: float = 0.4,
     ) -> None:
-        """Load the checkpoint that the config names, unless weights are there already.
+        """Load the checkpoint that the config names, or make a new one, and take in the labels.
+
+        Without annotated examples nothing but the weights is looked for.
 
         Args:
-            get_examples: Not used: there is nothing to be learnt.
+            get_examples: Gives the examples, each time it is called.
             nlp: The pipeline.
-            labels: Labels in place of the configured ones.
+            labels: Labels in place of the configured ones. If there are neither, those of the
+                examples, in plain words.
+            encoder: Folder or hub name of an encoder: a new head is put on it, which knows nothing
+                yet. None: the checkpoint is kept that is there, or that the config names.
+            labels_encoder: A second encoder, for the labels of a new bi-encoder.
+            kind: Whether the new head scores spans, or words.
+            max_width: Most words of a span, in a new head.
+            max_len: Most words that a new head reads at once.
+            hidden_size: Width of the new head; None: that of the encoder.
+            head_dropout: Dropout rate in the new head.
+
+        Raises:
+            FileNotFoundError: SM040, SM041, SM100 where there is no such checkpoint or encoder.
         """
+        if encoder is None:
+            self.model.initialize()
+        else:
+            head = NewHead(kind, max_width, max_len, hidden_size, head_dropout)
+            start_new(self.model, encoder, labels_encoder, head)
+        key, settings = self.cfg["spans_key"], self.teacher.settings
+        if labels is None and not self.cfg["labels"]:
+            labels = find_labels(get_examples(), spans_key=key, table=settings.label_words)
         if labels is not None:
             self.set_labels(labels)
-        self.model.initialize()
+        self.teacher.prepare(nlp)
+        batches = util.minibatch(get_examples(), CHUNK)
+        warn_of_lost(self.model, (self._gold(batch) for batch in batches))
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Learn from a batch. Docs without annotation teach nothing.
+
+        Args:
+            examples: The batch.
+            drop: Dropout rate of the encoder, unless ``training`` has one.
+            sgd: If given, the step is taken at once; see `finish_update` for how.
+            losses: Losses by component, to be added to.
+
+        Returns:
+            The losses.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, "GlinerPipe.update")
+        self._check_trainable()
+        gold = self._gold(examples)
+        if gold.texts:
+            labels, device = read_labels(self.cfg["labels"]), self.cfg["device"]
+            losses[self.name] += self.teacher.learn(gold.texts, labels, drop=drop, device=device)
+        if sgd:
+            self.finish_update(sgd)
+        return losses
+
+    def rehearse(
+        self,
+        examples: Iterable[Example],
+        *,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Hold the model to what it said of any texts before it was trained.
+
+        It is asked about ``rehearse_labels`` of ``training``, or else about its own labels.
+
+        Args:
+            examples: The texts; their annotation plays no part.
+            sgd: If given, the step is taken at once.
+            losses: Losses by component, to be added to.
+
+        Returns:
+            The losses.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        self._check_trainable()
+        labels, device = read_labels(self.cfg["labels"]), self.cfg["device"]
+        asked = self.teacher.settings.rehearse_labels or tuple(labels.values())
+        texts = read_plain((eg.predicted for eg in examples), words=self.cfg["words"])
+        losses[self.name] += self.teacher.rehearse(texts, asked, labels, drop=0.0, device=device)
+        if sgd:
+            self.finish_update(sgd)
+        return losses
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Take a step: with an AdamW of its own, or with ``sgd`` if ``training`` says so."""
+        self.teacher.step(sgd)
 
     def drop_label_encoder(self) -> None:
         """Keep the vectors of the labels, and let the encoder that made them go.
@@ -297,6 +400,15 @@ class GlinerPipe(Pipe):
             readers["label_vectors"] = lambda file: load_vectors(self.model, file.read_bytes())
         util.from_disk(path, readers, exclude)
         return self
+
+    def _gold(self, examples: Iterable[Example]) -> Gold:
+        cfg = self.cfg
+        return read_gold(examples, cfg["labels"], spans_key=cfg["spans_key"], words=cfg["words"])
+
+    def _check_trainable(self) -> None:
+        course = self.teacher.settings.course
+        if self.cfg["features"] == "doc" and "encoder" not in course.freeze:
+            raise ValueError(Errors.SM153)
 
     def _annotate(
         self, docs: Sequence[Doc], labels: Labels | None, threshold: float | None

@@ -279,7 +279,7 @@ def test_initialize_with_and_without_labels(folders):
     nlp.config["initialize"]["components"]["gliner"] = {"labels": {"X": "award"}}
     nlp.initialize()
     assert nlp.get_pipe("gliner").label_data == {"X": "award"}
-    assert not nlp.get_pipe("gliner").is_trainable
+    assert nlp.get_pipe("gliner").is_trainable
 
 
 def test_renamed_disabled_and_in_a_memory_zone(nlp):

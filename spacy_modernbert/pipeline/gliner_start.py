@@ -1,0 +1,91 @@
+"""The beginning of a training: a new head, and a look at what can't be learnt."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from thinc.api import Model
+
+from ..encoder.checkpoint import Checkpoint, load_folder
+from ..encoder.hub import resolve
+from ..encoder.precision import Precision
+from ..errors import Warnings
+from ..gliner.lessons import measure
+from ..gliner.new import Kind, new_gliner
+from .gliner_gold import Gold
+from .gliner_model import loaded, shim_of
+
+# Labels that a warning names.
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class NewHead:
+    """Sizes of a head that is to be learnt; see `gliner.new.new_gliner`."""
+
+    kind: Kind
+    max_width: int
+    max_len: int
+    hidden_size: int | None
+    dropout: float
+
+
+def start_new(model: Model, encoder: str, labels_encoder: str | None, head: NewHead) -> None:
+    """Put a new head on an encoder, in place of whatever network the model has.
+
+    Args:
+        model: The model of a ``gliner`` pipe.
+        encoder: Folder or hub name of the text encoder.
+        labels_encoder: The same of the label encoder, for a bi-encoder.
+        head: What the head is like.
+    """
+    shim = shim_of(model)
+    text = _load(encoder, shim.precision)
+    labels = None if labels_encoder is None else _load(labels_encoder, shim.precision)
+    gliner = new_gliner(
+        text,
+        labels,
+        kind=head.kind,
+        max_width=head.max_width,
+        max_len=head.max_len,
+        width=head.hidden_size,
+        dropout=head.dropout,
+        names=(encoder, labels_encoder or ""),
+    )
+    shim.set(gliner)
+
+
+def warn_of_lost(model: Model, batches: Iterable[Gold]) -> None:
+    """Count the annotated spans that can't be learnt, and warn if there are any."""
+    gliner = loaded(model)
+    wide: Counter[str] = Counter()
+    cut: Counter[str] = Counter()
+    unaligned: Counter[str] = Counter()
+    learnt = 0
+    for gold in batches:
+        coverage = measure(gliner, gold.texts)
+        wide.update(coverage.too_wide)
+        cut.update(coverage.cut)
+        unaligned.update(gold.unaligned)
+        learnt += coverage.learnt
+    counts = [counter.total() for counter in (wide, cut, unaligned)]
+    if not sum(counts):
+        return
+    named = ", ".join(f"{label}: {count}" for label, count in wide.most_common(_NAMED))
+    message = Warnings.SMW150.format(
+        lost=sum(counts),
+        total=learnt + sum(counts),
+        too_wide=counts[0],
+        width=gliner.config.max_width,
+        wide_labels=named or "none",
+        cut=counts[1],
+        unaligned=counts[2],
+    )
+    warnings.warn(message, stacklevel=2)
+
+
+def _load(name: str, precision: Precision) -> Checkpoint:
+    return load_folder(resolve(name), precision=precision)
