@@ -197,9 +197,7 @@ class Errors(metaclass=_Coded):
         'spacy_modernbert convert-gliner SOURCE DIR --encoder FOLDER`) and `mode = "words"`, or '
         "set `features` to 'own'."
     )
-    SM150 = (
-        "The setting `training.{setting}` of the component is {value}. Choose a number from {low} to {high}."
-    )
+    SM150 = "The setting `training.{setting}` of the component is {value}. Choose a number from {low} to {high}."
     SM151 = (
         "The source '{name}' of spacy_modernbert.MixedCorpus.v1 can't be used: {given}. It needs a "
         "`path`, a `weight` above 0 or none, and no other settings than these: {known}."

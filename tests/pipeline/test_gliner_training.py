@@ -310,6 +310,8 @@ dev = null
 lang = "en"
 pipeline = ["gliner"]
 
+[components]
+
 [components.gliner]
 factory = "gliner"
 device = "cpu"
@@ -321,11 +323,16 @@ name = {model}
 encoder_rate = 0.003
 head_rate = 0.005
 warmup = 0
+decay = "constant"
 negative_ratio = null
 drop_types = 0.0
 
+[corpora]
+
 [corpora.train]
 @readers = "spacy_modernbert.MixedCorpus.v1"
+
+[corpora.train.sources]
 
 [corpora.train.sources.one]
 path = ${{paths.train}}
@@ -334,14 +341,16 @@ path = ${{paths.train}}
 @readers = "spacy_modernbert.MixedCorpus.v1"
 shuffle = false
 
+[corpora.dev.sources]
+
 [corpora.dev.sources.one]
 path = ${{paths.dev}}
 
 [training]
 dev_corpus = "corpora.dev"
 train_corpus = "corpora.train"
-max_steps = 60
-eval_frequency = 20
+max_steps = 120
+eval_frequency = 40
 patience = 0
 
 [training.before_to_disk]

@@ -1,0 +1,328 @@
+"""Our training of a GLiNER beside upstream's, and few-shot learning beside spaCy's own pipes.
+
+    python benchmarks/gliner_training.py speed ENCODER TRAIN --threads 1
+    python benchmarks/gliner_training.py fewshot ENCODER DATA --sizes 50 250 --steps 300
+
+ENCODER is a checkpoint folder, such as MiniLM's. TRAIN is a file of JSON lines (``.gz``) with
+``tokens``, ``text`` and ``entities`` in characters; DATA a folder with ``train.jsonl.gz`` and
+``test.jsonl.gz`` of that form. Needed is ``pip install gliner==0.2.29``.
+
+``speed``: the same new checkpoint, the same texts in the same batches, every text asked about the
+same labels, both with AdamW at two rates. The first steps are left out. With one thread the clock
+is the CPU time of the process. ``fewshot``: all learn from the same sentences and start from the
+same encoder; F1 is spaCy's, of entities in the test file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# A neighbour of this file bears the name of the package that is measured.
+sys.path.sort(key=str(Path(__file__).parent).__eq__)
+
+import spacy
+import torch
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.util import minibatch
+from transformers import TrainerCallback
+
+from spacy_modernbert.encoder.checkpoint import load_folder as load_encoder
+from spacy_modernbert.gliner.checkpoint import load_folder, save_folder
+from spacy_modernbert.gliner.new import new_gliner
+from spacy_modernbert.gliner.plan import WordText
+from spacy_modernbert.gliner.sampling import Sampling
+from spacy_modernbert.gliner.targets import GoldSpan, GoldText
+from spacy_modernbert.gliner.training import Course, Trainer
+
+Row = dict[str, Any]
+WARM_UP = 3
+BATCH = 8
+RATES = {"encoder_rate": 5e-5, "head_rate": 5e-4}
+
+
+def read(path: Path, limit: int | None = None) -> list[Row]:
+    """Words and spans of words of each line."""
+    rows = []
+    with gzip.open(path, "rt") as lines:
+        for line in lines:
+            row = json.loads(line)
+            words, starts, ends = row["tokens"], {}, {}
+            at = 0
+            for i, word in enumerate(words):
+                at = row["text"].index(word, at)
+                starts[at], ends[at + len(word)] = i, i + 1
+                at += len(word)
+            spans = [
+                (starts.get(e["start"]), ends.get(e["end"]), e["label"]) for e in row["entities"]
+            ]
+            rows.append({"words": words, "spans": [s for s in spans if None not in s]})
+            if limit is not None and len(rows) == limit:
+                break
+    return rows
+
+
+def labels_of(rows: Sequence[Row], most: int = 25) -> list[str]:
+    """The labels of rows, those that are most frequent."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        for span in row["spans"]:
+            counts[span[2]] = counts.get(span[2], 0) + 1
+    return sorted(counts, key=lambda label: (-counts[label], label))[:most]
+
+
+def speed(encoder: Path, file: Path, *, steps: int, threads: int, batch: int) -> None:
+    """Print seconds a step of both trainers, and the ratio."""
+    torch.set_num_threads(threads)
+    clock = time.process_time if threads == 1 else time.perf_counter
+    rows = [row for row in read(file) if len(row["words"]) >= 8]
+    random.Random(0).shuffle(rows)
+    rows = rows[: (steps + WARM_UP) * batch]
+    labels = labels_of(rows)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "model"
+        save_folder(new_gliner(load_encoder(encoder), names=(str(encoder), "")), folder)
+        ours = our_seconds(folder, rows, labels, clock, batch)
+        theirs = upstream_seconds(folder, rows, labels, clock, batch, Path(name))
+    words = sum(len(row["words"]) for row in rows) / len(rows)
+    print(
+        f"{threads} thread(s), batches of {batch}, {words:.0f} words a text, {len(labels)} labels"
+    )
+    print(f"gliner {theirs:.3f} s a step, ours {ours:.3f} s: {theirs / ours:.2f}x")
+
+
+def our_seconds(
+    folder: Path, rows: Sequence[Row], labels: list[str], clock: Callable, batch: int
+) -> float:
+    """Median seconds of a step of ours."""
+    sampling = Sampling(negative_ratio=None, drop_types=0.0, max_types=len(labels))
+    trainer = Trainer(load_folder(folder), Course(sampling=sampling))
+    texts = [
+        GoldText(WordText(row["words"]), [GoldSpan(*span) for span in row["spans"]], labels)
+        for row in rows
+    ]
+    seconds = []
+    for group in minibatch(texts, batch):
+        start = clock()
+        trainer.step(group)
+        seconds.append(clock() - start)
+    return statistics.median(seconds[WARM_UP:])
+
+
+class Clock(TrainerCallback):
+    """Notes when the steps of upstream's trainer begin and end."""
+
+    def __init__(self, clock: Callable) -> None:
+        self.clock, self.start, self.seconds = clock, 0.0, []
+
+    def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+        """Start."""
+        self.start = self.clock()
+
+    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+        """Stop."""
+        self.seconds.append(self.clock() - self.start)
+
+
+def upstream_data(rows: Sequence[Row], labels: list[str]) -> list[Row]:
+    """The same texts in upstream's form, each with all labels."""
+    return [
+        {
+            "tokenized_text": row["words"],
+            "ner": [[start, end - 1, label] for start, end, label in row["spans"]],
+            "ner_labels": labels,
+        }
+        for row in rows
+    ]
+
+
+def upstream_trainer(model: Any, data: Sequence[Row], steps: int, batch: int, folder: Path) -> Any:
+    """Upstream's trainer, with its own settings for what is not about speed."""
+    from gliner.training import Trainer as Theirs
+    from gliner.training import TrainingArguments
+
+    arguments = TrainingArguments(
+        output_dir=str(folder / "out"), max_steps=steps, per_device_train_batch_size=batch,
+        learning_rate=RATES["encoder_rate"], others_lr=RATES["head_rate"], weight_decay=0.01,
+        others_weight_decay=0.01, warmup_ratio=0.1, lr_scheduler_type="cosine", use_cpu=True,
+        report_to="none", save_strategy="no", logging_strategy="no", disable_tqdm=True,
+        dataloader_num_workers=0, remove_unused_columns=False, max_grad_norm=10.0,
+    )  # fmt: skip
+    return Theirs(
+        model=model, args=arguments, train_dataset=list(data),
+        data_collator=model._create_data_collator(),
+    )  # fmt: skip
+
+
+def upstream_seconds(
+    folder: Path, rows: Sequence[Row], labels: list[str], clock: Callable, batch: int, work: Path
+) -> float:
+    """Median seconds of a step of upstream's, without the time of the collator."""
+    from gliner import GLiNER
+
+    model = GLiNER.from_pretrained(str(folder), local_files_only=True)
+    steps = len(rows) // batch
+    trainer = upstream_trainer(model, upstream_data(rows, labels), steps, batch, work)
+    watch = Clock(clock)
+    trainer.add_callback(watch)
+    trainer.train()
+    return statistics.median(watch.seconds[WARM_UP:])
+
+
+def make_examples(nlp: spacy.Language, rows: Sequence[Row]) -> list[Example]:
+    """Rows as spaCy's examples, with entities and the same as a group of spans."""
+    made = []
+    for row in rows:
+        gold = Doc(nlp.vocab, words=row["words"])
+        spans = [spacy.tokens.Span(gold, *span) for span in row["spans"]]
+        gold.set_ents(spacy.util.filter_spans(spans), default="outside")
+        gold.spans["sc"] = list(gold.ents)
+        made.append(Example(Doc(nlp.vocab, words=row["words"]), gold))
+    return made
+
+
+def add_gliner(nlp: spacy.Language, encoder: Path, labels: list[str], steps: int) -> None:
+    """Ours, with a new head on the encoder."""
+    training = {
+        **RATES, "negative_ratio": None, "drop_types": 0.0, "max_types": len(labels),
+        "total_steps": steps, "dropout": 0.1,
+    }  # fmt: skip
+    nlp.add_pipe("gliner", config={"training": training, "labels": labels, "device": "cpu"})
+    nlp.config["initialize"]["components"]["gliner"] = {"encoder": str(encoder)}
+
+
+def tok2vec(encoder: Path) -> dict[str, Any]:
+    """The encoder inside one of spaCy's own pipes."""
+    return {
+        "@architectures": "spacy_modernbert.ModernBertTok2Vec.v1",
+        "name": str(encoder),
+        "pooling": {"@layers": "reduce_mean.v1"},
+    }
+
+
+def add_ner(nlp: spacy.Language, encoder: Path, *_: Any) -> None:
+    """The transition-based parser of spaCy."""
+    model = {
+        "@architectures": "spacy.TransitionBasedParser.v2", "state_type": "ner",
+        "extra_state_tokens": False, "hidden_width": 64, "maxout_pieces": 2, "use_upper": False,
+        "tok2vec": tok2vec(encoder),
+    }  # fmt: skip
+    nlp.add_pipe("ner", config={"model": model})
+
+
+def add_spancat(nlp: spacy.Language, encoder: Path, *_: Any) -> None:
+    """The classifier of spans of spaCy, with all spans of up to 12 tokens."""
+    model = {
+        "@architectures": "spacy.SpanCategorizer.v1",
+        "reducer": {"@layers": "spacy.mean_max_reducer.v1", "hidden_size": 128},
+        "scorer": {"@layers": "spacy.LinearLogistic.v1", "nO": None, "nI": None},
+        "tok2vec": tok2vec(encoder),
+    }
+    suggester = {"@misc": "spacy.ngram_range_suggester.v1", "min_size": 1, "max_size": 12}
+    nlp.add_pipe("spancat", config={"model": model, "suggester": suggester})
+
+
+SYSTEMS = {"ours": add_gliner, "ner": add_ner, "spancat": add_spancat}
+SCORES = {"ours": "ents_f", "ner": "ents_f", "spancat": "spans_sc_f"}
+
+
+def learn(
+    system: str, encoder: Path, train: Sequence[Row], test: Sequence[Row], steps: int
+) -> tuple[float, float]:
+    """F1 and seconds of one of the pipes, all with the same batches."""
+    from thinc.api import Adam, warmup_linear
+
+    nlp = spacy.blank("en")
+    SYSTEMS[system](nlp, encoder, labels_of(train, 100), steps)
+    examples = make_examples(nlp, train)
+    start = time.perf_counter()
+    nlp.initialize(lambda: examples)
+    sgd = Adam(warmup_linear(RATES["encoder_rate"] * 2, steps // 10, steps), L2=0.01)
+    rng = random.Random(0)
+    for _ in range(steps):
+        batch = [examples[i] for i in rng.sample(range(len(examples)), min(BATCH, len(examples)))]
+        nlp.update(batch, sgd=sgd, drop=0.1)
+    seconds = time.perf_counter() - start
+    scores = nlp.evaluate(make_examples(nlp, test))
+    return 100 * scores[SCORES[system]], seconds
+
+
+def upstream_learn(
+    encoder: Path, train: Sequence[Row], test: Sequence[Row], steps: int
+) -> tuple[float, float]:
+    """F1 and seconds of upstream's trainer, from the same new head; ours reads its checkpoint."""
+    from gliner import GLiNER
+
+    labels = labels_of(train, 100)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "model"
+        save_folder(new_gliner(load_encoder(encoder), names=(str(encoder), "")), folder)
+        model = GLiNER.from_pretrained(str(folder), local_files_only=True)
+        model.config.max_types = len(labels)
+        start = time.perf_counter()
+        upstream_trainer(model, upstream_data(train, labels), steps, BATCH, Path(name)).train()
+        seconds = time.perf_counter() - start
+        model.save_pretrained(Path(name) / "learnt")
+        nlp = spacy.blank("en")
+        made = {"name": str(Path(name) / "learnt")}
+        nlp.add_pipe("gliner", config={"model": made, "labels": labels, "device": "cpu"})
+        scores = nlp.evaluate(make_examples(nlp, test))
+    return 100 * scores["ents_f"], seconds
+
+
+def fewshot(encoder: Path, data: Path, *, sizes: Sequence[int], steps: int, test: int) -> None:
+    """Print F1 and seconds of each system, by number of sentences."""
+    rows, held_out = read(data / "train.jsonl.gz"), read(data / "test.jsonl.gz", test)
+    random.Random(0).shuffle(rows)
+    print(f"| {data.name} | " + " | ".join((*SYSTEMS, "gliner")) + " |")
+    print("|---" * (len(SYSTEMS) + 2) + "|")
+    for size in sizes:
+        train = rows[:size] if size else rows
+        results = [learn(system, encoder, train, held_out, steps) for system in SYSTEMS]
+        results.append(upstream_learn(encoder, train, held_out, steps))
+        cells = " | ".join(f"{f1:.1f} in {seconds:.0f} s" for f1, seconds in results)
+        print(f"| {len(train)} sentences | {cells} |", flush=True)
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("speed")
+    one.add_argument("encoder", type=Path)
+    one.add_argument("train", type=Path)
+    one.add_argument("--steps", type=int, default=12)
+    one.add_argument("--batch", type=int, default=BATCH)
+    one.add_argument("--threads", type=int, default=1)
+    two = commands.add_parser("fewshot")
+    two.add_argument("encoder", type=Path)
+    two.add_argument("data", type=Path)
+    two.add_argument("--sizes", type=int, nargs="+", default=[50, 250, 0], help="0: all")
+    two.add_argument("--steps", type=int, default=300)
+    two.add_argument("--test", type=int, default=500, help="sentences to be asked about")
+    given = vars(parser.parse_args())
+    warnings.simplefilter("ignore")
+    command = given.pop("command")
+    if command == "speed":
+        speed(given.pop("encoder"), given.pop("train"), **given)
+    else:
+        fewshot(given.pop("encoder"), given.pop("data"), **given)
+
+
+if __name__ == "__main__":
+    main()
