@@ -3,6 +3,7 @@
 import re
 from hashlib import md5
 from importlib.metadata import requires
+from itertools import chain
 
 import pytest
 import spacy
@@ -38,7 +39,7 @@ def test_project_every_command_has_help_and_is_described(root, commands, capsys)
 
 def test_project_deps_exist_or_are_made_by_an_earlier_step(root, project, commands):
     made = set()
-    for step in project["workflows"]["all"]:
+    for step in chain.from_iterable(project["workflows"].values()):
         for path in commands[step].get("deps", []):
             assert path in made or (
                 (root / path).exists()
@@ -82,15 +83,48 @@ def test_project_runs_dry(root, capfd):
     assert "${" not in printed
 
 
-def test_project_config_is_complete(root):
+@pytest.mark.parametrize(
+    ("name", "pipes"),
+    [
+        ("ner_textcat", ["transformer", "ner", "textcat"]),
+        ("setfit", ["setfit_textcat"]),
+        ("textcat", ["textcat"]),
+    ],
+)
+def test_project_config_is_complete(root, name, pipes):
     """No setting is left to a default, and every registered name resolves."""
-    config = spacy.util.load_config(root / "configs" / "ner_textcat.cfg", interpolate=False)
+    config = spacy.util.load_config(root / "configs" / f"{name}.cfg", interpolate=False)
     nlp = spacy.util.load_model_from_config(config, auto_fill=False, validate=True)
-    assert nlp.pipe_names == ["transformer", "ner", "textcat"]
+    assert nlp.pipe_names == pipes
     filled = spacy.util.load_model_from_config(config, auto_fill=True).config
     assert {name: set(filled[name]) for name in filled} == {
         name: set(config[name]) for name in filled
     }
+
+
+def test_setfit_config_holds_the_defaults(root):
+    """The config is a page to read the settings on; what it says must not fall behind."""
+    config = spacy.util.load_config(root / "configs" / "setfit.cfg", interpolate=False)
+    ours = config["components"]["setfit_textcat"]
+    nlp = spacy.blank("en")
+    nlp.add_pipe("setfit_textcat")
+    defaults = nlp.config["components"]["setfit_textcat"]
+    assert {**ours, "model": defaults["model"]} == dict(defaults)
+    assert config["training"]["max_steps"] == ours["total_steps"]
+
+
+def test_compare_prints_a_column_a_pipeline(tmp_path, capsys):
+    import srsly
+    from compare import main
+
+    for name, value in (("one", 0.5), ("other", 0.25)):
+        scores = {"cats_macro_f": value, "cats_f_per_type": {"noise": {"f": value / 2}}}
+        srsly.write_json(tmp_path / f"{name}.json", scores)
+    main("cats_macro_f", [tmp_path / "one.json", tmp_path / "other.json"])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["cats_macro_f", "one", "other"] in rows
+    assert ["noise", "25.0", "12.5"] in rows
+    assert ["all", "50.0", "25.0"] in rows
 
 
 def test_project_constraints_pin_every_dependency(root):

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from itertools import chain
 
 import pytest
 import spacy
@@ -115,13 +116,14 @@ def test_requests_readme_is_true(root, requests):
 
 
 def test_convert_requests_writes_a_corpus(root, requests, tmp_path):
-    from convert_requests import main
+    from convert_requests import main, split
     from town_requests import LABELS
 
     main(root / "assets" / "requests.txt", tmp_path / "corpus")
-    for part in PARTS:
+    parts = split(requests, 8)
+    assert sorted(chain.from_iterable(parts.values()), key=requests.index) == requests
+    for part, ours in parts.items():
         docs = read_docs(tmp_path / "corpus", part)
-        ours = [request for request in requests if request.part == part]
         assert [doc.text for doc in docs] == [request.text for request in ours]
         for doc, request in zip(docs, ours, strict=True):
             assert set(doc.cats) == set(LABELS)
@@ -130,12 +132,22 @@ def test_convert_requests_writes_a_corpus(root, requests, tmp_path):
             assert told == ([] if part == "scope" else [request.label])
 
 
+def test_convert_requests_puts_the_last_of_each_label_apart(requests):
+    from convert_requests import split
+
+    parts = split(requests, 8)
+    for label in {request.label for request in parts["train"]}:
+        lines = {part: [r.line for r in parts[part] if r.label == label] for part in parts}
+        assert (len(lines["train"]), len(lines["dev"])) == (16, 8)
+        assert max(lines["train"]) < min(lines["dev"])
+
+
 def test_convert_requests_is_deterministic(root, tmp_path):
     from convert_requests import main
 
     for folder in ("one", "two"):
         main(root / "assets" / "requests.txt", tmp_path / folder)
-    for part in PARTS:
+    for part in ("train", "dev", "test", "scope"):
         name = f"requests_{part}.spacy"
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
