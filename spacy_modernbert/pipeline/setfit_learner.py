@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from spacy.language import Language
 from spacy.tokens import Doc
 from thinc.api import Model, Optimizer
 
 from ..errors import Errors, Warnings
 from ..setfit.batches import Labels
+from ..setfit.blending import choose_blend, hold_back
 from ..setfit.classifier import Classifier
 from ..setfit.head import fit_head
 from ..setfit.loss import LOSSES, similarities
@@ -48,6 +50,8 @@ def schedule_of(cfg: Settings, *, drop: float = 0.0) -> Schedule:
     given = {f.name: cfg[f.name] for f in fields(Schedule) if f.name in cfg}
     if cfg["learn_rate"] is None:  # another optimiser takes the steps
         given["learn_rate"] = Schedule.learn_rate
+    if cfg["blend"] is None:
+        given["blend"] = Schedule.blend
     given["dropout"] = drop if cfg["dropout"] is None else cfg["dropout"]
     return Schedule(**given)
 
@@ -192,15 +196,29 @@ class Learner:
         self._trainer = Trainer(loaded(self.model), replace(schedule_of(cfg), total_steps=total))
         best = BestState(loaded(self.model), judge)
         labels, size = self._labels(cfg), cfg["batch_texts"] or len(self.support)
+        held = np.zeros(len(labels), dtype=np.bool_)
+        if cfg["blend"] is None and judge is None:
+            held = hold_back(labels, seed=cfg["seed"])
         for step in steps:
             if step * JUDGED % total < JUDGED:
                 best.offer()
-            self._trainer.step(*self.support.draw(size, labels))
+            self._trainer.step(*self.support.draw(size, labels, without=held))
             self._weights_changed()
+        if held.any():
+            self._choose_blend(self._trainer, labels, held, cfg)
         best.offer()
         if best.restore():
             self._trainer = None  # without settling: that would blend the best state, too
             self._weights_changed()
+
+    def _choose_blend(
+        self, trainer: Trainer, labels: Labels, held: NDArray[np.bool_], cfg: Settings
+    ) -> None:
+        def encode(share: float) -> Floats:
+            trainer.blend(share)
+            return self.encode(self.support.texts.rows)
+
+        trainer.blend(choose_blend(encode, labels, held, head_settings_of(cfg)))
 
     def update(self, given: Sequence[Text], labels: Labels, cfg: Settings, *, drop: float) -> float:
         """Learn from a batch, and from texts that were there before.

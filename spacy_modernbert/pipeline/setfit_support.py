@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..encoder.storage import bytes_to_tensors, tensors_to_bytes
 from ..errors import Errors
@@ -52,6 +53,7 @@ class Support:
         self._seed = seed
         self._n_draws = 0
         self._batches: BalancedBatches | None = None
+        self._excluded = b""
         self._places: dict[str, int] = {}
         # Under the weights in use, and under those before any training.
         self._vectors: dict[str, Floats] = {}
@@ -122,7 +124,13 @@ class Support:
         if len(self._vectors) > 2 * len(self.texts):
             self._vectors = {name: self._vectors[name] for name in self.texts.texts}
 
-    def draw(self, size: int, labels: Labels, given: Given = NOTHING) -> tuple[list[Ints], Labels]:
+    def draw(
+        self,
+        size: int,
+        labels: Labels,
+        given: Given = NOTHING,
+        without: NDArray[np.bool_] | None = None,
+    ) -> tuple[list[Ints], Labels]:
         """Draw a class-balanced batch around some given texts.
 
         Args:
@@ -130,14 +138,18 @@ class Support:
             labels: What `labels` gives. *Shape:* (texts, labels).
             given: Texts that shall be in it, with their rows and labels. They need not be in this
                 set: it may have been full.
+            without: Texts that are not drawn. *Shape:* (texts,).
 
         Returns:
             Rows of pieces and their labels. *Shape of the labels:* (drawn, labels).
         """
-        if self._batches is None or self._batches.size != size:
+        excluded = b"" if without is None or not without.any() else without.tobytes()
+        if self._batches is None or self._batches.size != size or self._excluded != excluded:
             self._n_draws += 1
             seed = int(np.random.SeedSequence((self._seed, self._n_draws)).generate_state(1)[0])
-            self._batches = BalancedBatches(labels, size=size, seed=seed)
+            self._excluded = excluded
+            among = None if without is None else np.flatnonzero(~without)
+            self._batches = BalancedBatches(labels, size=size, seed=seed, among=among)
             self._places = {key(text): i for i, text in enumerate(self.texts.texts)}
         texts, rows, own = given
         places = [self._places.get(key(text)) for text in texts]

@@ -26,14 +26,24 @@ class BalancedBatches:
         size: Texts in a batch. All of them are in every batch where there are no more than that.
         group: Texts of a class in a batch that has no room for all classes.
         seed: Of a generator of its own.
+        among: Indices of the only texts that are drawn. Default: all. *Shape:* (texts,).
     """
 
-    def __init__(self, labels: Labels, *, size: int, group: int = GROUP, seed: int = 0) -> None:
+    def __init__(
+        self,
+        labels: Labels,
+        *,
+        size: int,
+        group: int = GROUP,
+        seed: int = 0,
+        among: npt.NDArray[np.intp] | None = None,
+    ) -> None:
         self.size = size
         self.group = group
-        self._n = len(labels)
+        self._texts = np.arange(len(labels)) if among is None else among
         self._generator = np.random.default_rng(seed)
-        self._classes = [Deck(texts, self._generator) for texts in class_members(labels)]
+        members = class_members(labels[self._texts])
+        self._classes = [Deck(self._texts[places], self._generator) for places in members]
         self._turns = Deck(np.arange(len(self._classes)), self._generator)
 
     def draw(self, anchors: Sequence[int] = ()) -> npt.NDArray[np.intp]:
@@ -45,8 +55,8 @@ class BalancedBatches:
         Returns:
             Indices of texts, each once. *Shape:* (texts,).
         """
-        if self._n <= self.size:
-            return self._generator.permutation(self._n)
+        if len(self._texts) <= self.size:
+            return self._generator.permutation(self._texts)
         chosen = dict.fromkeys(int(anchor) for anchor in anchors)
         each = max(self.group, self.size // max(len(self._classes), 1))
         # With texts of several labels a class may have nothing new to give, so turns are counted.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -112,6 +113,16 @@ class Trainer:
         with torch.no_grad():
             for parameter, start in zip(self._trained, self._start, strict=True):
                 parameter.lerp_(start, 1.0 - self.schedule.blend)
+
+    def blend(self, share: float) -> None:
+        """Put the weights to use under another blend than the schedule's, also from now on.
+
+        Args:
+            share: As `Schedule.blend`.
+        """
+        self._resume()
+        self.schedule = replace(self.schedule, blend=share)
+        self.settle()
 
     @contextmanager
     def at_start(self) -> Iterator[None]:

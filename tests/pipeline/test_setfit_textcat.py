@@ -157,7 +157,8 @@ def test_creating_needs_no_checkpoint(tmp_path):
 
 def test_defaults_of_the_training_are_those_of_the_room_below():
     config = spacy.blank("en").add_pipe("setfit_textcat").cfg
-    for name, value in vars(Schedule()).items():
+    chosen = {"blend": None}  # by some of the texts, where there are many
+    for name, value in {**vars(Schedule()), **chosen}.items():
         assert config[name] == value, name
     head = HeadSettings()
     assert (config["head_C"], config["class_weight"]) == (head.C, head.class_weight)

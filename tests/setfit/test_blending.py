@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from spacy_modernbert.setfit.batches import BalancedBatches
+from spacy_modernbert.setfit.blending import BLENDS, ENOUGH, choose_blend, hold_back
+from spacy_modernbert.setfit.regression import HeadSettings
+
+N, CLASSES = 320, 4
+
+
+def one_hot(answers):
+    return np.eye(CLASSES, dtype=np.float32)[answers]
+
+
+@pytest.fixture
+def task():
+    """Vectors of two encoders: one tells all texts apart, the other those it was tuned on only."""
+    generator = np.random.default_rng(0)
+    answers = np.arange(N) % CLASSES
+    labels = one_hot(answers)
+    held = hold_back(labels, seed=0)
+    noise = generator.normal(size=(N, 16)).astype(np.float32)
+    knows = noise.copy()
+    knows[:, :CLASSES] += 3 * labels
+    by_heart = noise.copy()
+    by_heart[~held, :CLASSES] += 6 * labels[~held]
+    return labels, held, knows, by_heart
+
+
+def test_a_quarter_of_each_class_is_held_back_of_many_texts_only():
+    labels = one_hot(np.arange(N) % CLASSES)
+    held = hold_back(labels, seed=3)
+    assert (labels[held].sum(axis=0) == N / CLASSES / 4).all()
+    assert (held == hold_back(labels, seed=3)).all()
+    assert (held != hold_back(labels, seed=4)).any()
+    assert not hold_back(labels[: ENOUGH - 1], seed=3).any()
+
+
+@pytest.mark.parametrize("C", [10.0, "cv"])
+def test_learning_by_heart_is_not_blended_in(task, C):  # noqa: N803
+    labels, held, knows, by_heart = task
+
+    def encode(share):
+        return (1 - share) * knows + share * by_heart
+
+    assert choose_blend(encode, labels, held, HeadSettings(C=C)) < max(BLENDS)
+
+
+def test_what_helps_is_blended_in(task):
+    labels, held, knows, by_heart = task
+
+    def encode(share):
+        return (1 - share) * by_heart + share * knows
+
+    assert choose_blend(encode, labels, held, HeadSettings()) == max(BLENDS)
+
+
+def test_of_equals_the_start_is_taken(task):
+    labels, held, knows, _ = task
+    for settings in (HeadSettings(), HeadSettings(multi_label=True)):
+        assert choose_blend(lambda share: knows, labels, held, settings) == 0.0
+
+
+def test_several_labels_are_judged_together(task):
+    labels, held, knows, by_heart = task
+    labels[:, 0] = np.where(labels[:, 1] == 1, np.nan, labels[:, 0])
+    settings = HeadSettings(multi_label=True)
+
+    def encode(share):
+        return (1 - share) * by_heart + share * knows
+
+    assert choose_blend(encode, labels, held, settings) == max(BLENDS)
+
+
+@pytest.mark.parametrize("size", [8, 1000])
+def test_batches_among_some_texts(size):
+    labels = one_hot(np.arange(40) % CLASSES)
+    among = np.array([1, 2, 3, 5, 9, 12, 20, 33])
+    batches = BalancedBatches(labels, size=size, among=among)
+    drawn = {int(i) for _ in range(10) for i in batches.draw()}
+    assert drawn == set(among.tolist())
