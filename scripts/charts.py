@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib as mpl
+import matplotlib.colors
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
@@ -33,13 +34,16 @@ def draw_confusions(gold: Sequence[str], predicted: Sequence[str], names: Sequen
     return to_svg(figure)
 
 
-def draw_scores(right: Sequence[float], wrong: Sequence[float], what: str) -> str:
+def draw_scores(
+    right: Sequence[float], wrong: Sequence[float], what: str, *, threshold: float | None = None
+) -> str:
     """Draw how the scores of right and of wrong answers are distributed.
 
     Args:
         right: Scores of the right answers, 0 to 1.
         wrong: Scores of the wrong ones.
         what: What has the scores.
+        threshold: Score from which on an answer counts.
     """
     figure = Figure(figsize=(5, 2.8))
     axes = figure.subplots()
@@ -47,26 +51,44 @@ def draw_scores(right: Sequence[float], wrong: Sequence[float], what: str) -> st
     labels = [f"right ({len(right)})", f"wrong ({len(wrong)})"]
     axes.hist([right, wrong], bins, stacked=True, label=labels, color=[RIGHT, WRONG])
     axes.set(xlabel=f"score of {what}", ylabel="count", xlim=(0.0, 1.0))
+    if threshold is not None:
+        axes.axvline(threshold, color="#222", linestyle="--", label=f"threshold {threshold:g}")
     axes.legend()
     return to_svg(figure)
 
 
-def draw_curves(steps: Sequence[int], curves: Mapping[str, Sequence[float]], ylabel: str) -> str:
+def draw_curves(
+    steps: Sequence[int],
+    curves: Mapping[str, Sequence[float]],
+    ylabel: str,
+    *,
+    logarithmic: bool = False,
+) -> str:
     """Draw numbers over the steps of the training.
 
     Args:
         steps: Steps.
         curves: Name -> a number for each step.
         ylabel: What the numbers are.
+        logarithmic: For numbers that differ by orders of magnitude.
     """
     figure = Figure(figsize=(5, 2.8))
     axes = figure.subplots()
     for name, values in curves.items():
         axes.plot(steps, values, marker=".", label=name)
     axes.set(xlabel="step", ylabel=ylabel)
+    if logarithmic and any(value > 0 for values in curves.values() for value in values):
+        axes.set_yscale("log")
     axes.legend()
     axes.grid(alpha=0.3)
     return to_svg(figure)
+
+
+def label_colors(labels: Iterable[str]) -> dict[str, str]:
+    """Give each label a pale colour of its own, that black text can be read on."""
+    palette = mpl.colormaps["Set3"].colors
+    names = sorted(labels)
+    return {name: mpl.colors.to_hex(palette[i % len(palette)]) for i, name in enumerate(names)}
 
 
 def to_svg(figure: Figure) -> str:

@@ -1,16 +1,17 @@
-"""Show on one page what a pipeline does with annotated texts.
+"""Show on one page what pipelines do with annotated texts.
 
-    python scripts/report.py training/model-best corpus/test.spacy metrics/report.html
+    python scripts/report.py metrics/report.html "Entities=models/zero_shot,corpus/test.spacy"
 
-The page needs no other file and no network: scores, a confusion matrix, how sure the pipeline is
-when it is right and when it is wrong, the curves of its training, and texts with what was found.
+Each section is TITLE=PIPELINE,GOLD or TITLE=PIPELINE,GOLD,LOG, with the log that ConsoleLogger wrote
+in training. The page needs no other file and no network: scores, a confusion matrix, how sure a
+pipeline is when it is right and when it is wrong, the curves of its training, and texts with what
+was found in them.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,68 +19,77 @@ import jinja2
 import spacy
 import srsly
 import typer
-from charts import draw_confusions, draw_curves, draw_scores
+from answers import best, category_answers, missed, read_low, run, span_answers, span_scores
+from charts import draw_confusions, draw_curves, draw_scores, label_colors
 from spacy import displacy
+from spacy.language import Language
 from spacy.scorer import Scorer
-from spacy.tokens import Doc
-from spacy.training import Corpus, Example
+from spacy.training import Example
 from wasabi import msg
 
-NONE = "(none)"
 PRF = ("p", "r", "f")
 # An entity of displaCy with its score behind its label.
-ENTITY = """<mark style="background: {bg}; padding: 0.3em 0.4em; border-radius: 0.3em">{text} \
-<small style="font-weight: bold">{label} {score}</small></mark>"""
-
-
-@dataclass
-class Answers:
-    """Scores of answers, right and wrong ones apart."""
-
-    right: list[float] = field(default_factory=list)
-    wrong: list[float] = field(default_factory=list)
-
-    def add(self, score: float, *, is_right: bool) -> None:
-        """Take note of an answer."""
-        (self.right if is_right else self.wrong).append(score)
+ENTITY = """<mark style="background: {bg}">{text} <small>{label} {score}</small></mark>"""
 
 
 def main(
-    pipeline: str,
-    gold: Path,
     output: Path,
-    log: Annotated[Path | None, typer.Option(help="What ConsoleLogger wrote in training")] = None,
-    most: Annotated[int, typer.Option(help="Texts to show")] = 24,
+    sections: Annotated[list[str], typer.Argument(help="TITLE=PIPELINE,GOLD[,LOG]")],
+    title: Annotated[str, typer.Option(help="Heading of the page")] = "What the pipelines found",
+    most: Annotated[int, typer.Option(help="Texts to show of each")] = 12,
+    progress: Annotated[bool, typer.Option(help="Whether to show bars")] = True,
 ) -> None:
-    """Run PIPELINE on the annotated texts GOLD and write the page OUTPUT."""
-    nlp = spacy.load(pipeline)
-    annotated = list(Corpus(gold)(nlp))
-    docs = list(nlp.pipe(example.predicted for example in annotated))
-    examples = [Example(doc, e.reference) for doc, e in zip(docs, annotated, strict=True)]
-    scores = Scorer(nlp).score(examples)
+    """Run pipelines on annotated texts and write the page OUTPUT."""
+    parts = [make_section(*read_section(text), most=most, progress=progress) for text in sections]
     page = jinja2.Template((Path(__file__).parent / "report.html").read_text(encoding="utf8"))
-    curves = [] if log is None else list(curve_charts(log))
-    meta = nlp.meta
     output.parent.mkdir(parents=True, exist_ok=True)
-    content = page.render(
-        title=f"{meta['lang']}_{meta['name']} {meta['version']}",
-        summary=f"{', '.join(nlp.pipe_names)} on {len(examples)} annotated texts of {gold.name}",
-        tables=list(score_tables(scores)),
-        charts=[*answer_charts(examples), *curves],
-        texts=[describe(example) for example in examples[:most]],
-    )
-    output.write_text(content, encoding="utf8")
+    output.write_text(page.render(title=title, sections=parts), encoding="utf8")
     msg.good(f"Saved the report to {output}")
 
 
+def read_section(text: str) -> tuple[str, str, Path, Path | None]:
+    """Read what a section is about: its title, pipeline, annotated texts and log."""
+    title, equals, rest = text.rpartition("=")
+    paths = rest.split(",")
+    if not equals or len(paths) not in (2, 3):
+        raise typer.BadParameter(f"{text!r} is not TITLE=PIPELINE,GOLD or TITLE=PIPELINE,GOLD,LOG")
+    return title, paths[0], Path(paths[1]), Path(paths[2]) if len(paths) == 3 else None
+
+
+def make_section(
+    title: str, pipeline: str, gold: Path, log: Path | None, *, most: int, progress: bool
+) -> dict[str, Any]:
+    """Run one pipeline, and give all that the page shows of it."""
+    nlp = spacy.load(pipeline)
+    examples = run(nlp, gold, progress=progress)
+    names = [name for name in nlp.pipe_names if name != "transformer"]
+    curves = [] if log is None else list(curve_charts(log))
+    colors = label_colors({ent.label_ for e in examples for d in (e.x, e.y) for ent in d.ents})
+    return {
+        "title": title,
+        "summary": f"{', '.join(names)} on {len(examples)} texts that were not trained on",
+        "tables": list(score_tables(Scorer(nlp).score(examples))),
+        "charts": [*answer_charts(nlp, examples), *curves],
+        "texts": [describe(example, colors) for example in spread(examples, most)],
+        "n_texts": len(examples),
+    }
+
+
+def spread(examples: Sequence[Example], most: int) -> Sequence[Example]:
+    """Choose examples from the whole file, at even distances."""
+    if len(examples) <= most:
+        return examples
+    return [examples[i * len(examples) // most] for i in range(most)]
+
+
 def score_tables(scores: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give precision, recall and F of entities, spans and categories, as far as there are any."""
+    """Give precision, recall and F of entities and categories, as far as there are any."""
     for title, per_type, prefix in (
         ("Entities", "ents_per_type", "ents"),
         ("Categories", "cats_f_per_type", "cats_macro"),
     ):
         if scores.get(per_type):
-            rows = [[label, *percents(values)] for label, values in scores[per_type].items()]
+            rows = [[label, *percents(scores[per_type][label])] for label in sorted(scores[per_type])]
             total = {key: scores.get(f"{prefix}_{key}") for key in PRF}
             header = [title.lower(), "precision", "recall", "F"]
             rows.append(["all" if prefix == "ents" else "mean", *percents(total)])
@@ -91,52 +101,26 @@ def percents(values: dict[str, float | None]) -> list[str]:
     return [f"{100 * (values[key] or 0.0):.1f}" for key in PRF]
 
 
-def answer_charts(examples: Sequence[Example]) -> Iterator[dict[str, str]]:
+def answer_charts(nlp: Language, examples: Sequence[Example]) -> Iterator[dict[str, str]]:
     """Draw the confusions of categories, and the scores of right and wrong answers."""
-    categories = [(best(e.reference), best(e.predicted)) for e in examples if e.reference.cats]
-    if categories:
-        gold, predicted = [g for g, _ in categories], [p for _, p in categories]
-        names = sorted({*gold, *predicted})
+    pairs = [(best(e.reference), best(e.predicted)) for e in examples if e.reference.cats]
+    if pairs and any(example.predicted.cats for example in examples):
+        gold, predicted = [g for g, _ in pairs], [p for _, p in pairs]
+        svg = draw_confusions(gold, predicted, sorted({*gold, *predicted}))
         caption = "Which category was taken for which"
-        svg = draw_confusions(gold, predicted, names)
         yield {"id": "confusion-matrix", "svg": svg, "caption": caption}
-    for name, what, answers in (
-        ("category-scores", "the best category", category_answers(examples)),
-        ("entity-scores", "found spans", span_answers(examples)),
-    ):
-        if answers.right or answers.wrong:
-            svg = draw_scores(answers.right, answers.wrong, what)
-            yield {"id": name, "svg": svg, "caption": f"Scores of {what}, right and wrong"}
-
-
-def category_answers(examples: Iterable[Example]) -> Answers:
-    """Give the score of each text's most likely category."""
-    answers = Answers()
-    for example in examples:
-        if example.reference.cats and example.predicted.cats:
-            found = best(example.predicted)
-            score = example.predicted.cats.get(found, 0.0)
-            answers.add(score, is_right=found == best(example.reference))
-    return answers
-
-
-def span_answers(examples: Iterable[Example]) -> Answers:
-    """Give the score of each found span, of components that give their spans scores."""
-    answers = Answers()
-    for example in examples:
-        gold = {(e.start_char, e.end_char, e.label_) for e in example.reference.ents}
-        for (start, end, label), score in span_scores(example.predicted).items():
-            answers.add(score, is_right=(start, end, label) in gold)
-    return answers
-
-
-def span_scores(doc: Doc) -> dict[tuple[int, int, str], float]:
-    """Give the scores of a Doc's spans."""
-    return {
-        (span.start_char, span.end_char, span.label_): float(score)
-        for group in doc.spans.values()
-        for span, score in zip(group, group.attrs.get("scores", ()), strict=False)
-    }
+    categories = category_answers(examples)
+    if categories:
+        svg = draw_scores(categories.right, categories.wrong, "the best category")
+        caption = "Scores of the best category, right and wrong"
+        yield {"id": "category-scores", "svg": svg, "caption": caption}
+    references = [example.reference for example in examples]
+    docs, threshold = read_low(nlp, references)
+    spans = span_answers(docs or [example.predicted for example in examples], references)
+    if spans:
+        svg = draw_scores(spans.right, spans.wrong, "spans", threshold=threshold)
+        caption = "Scores of spans, right and wrong; those above the threshold are found"
+        yield {"id": "entity-scores", "svg": svg, "caption": caption}
 
 
 def curve_charts(log: Path) -> Iterator[dict[str, str]]:
@@ -153,20 +137,14 @@ def curve_charts(log: Path) -> Iterator[dict[str, str]]:
         for name in names
         if any(line["scores"].get(name) for line in lines)
     }
-    yield {
-        "id": "losses",
-        "svg": draw_curves(steps, losses, "loss"),
-        "caption": "Losses in training",
-    }
-    yield {
-        "id": "scores",
-        "svg": draw_curves(steps, scores, "per cent"),
-        "caption": "Scores on the development texts",
-    }
+    svg = draw_curves(steps, losses, "loss", logarithmic=True)
+    yield {"id": "losses", "svg": svg, "caption": "Losses in training"}
+    svg = draw_curves(steps, scores, "per cent")
+    yield {"id": "scores", "svg": svg, "caption": "Scores on the development texts"}
 
 
-def describe(example: Example) -> dict[str, str]:
-    """Show one text: its category, and its entities with their scores."""
+def describe(example: Example, colors: dict[str, str]) -> dict[str, Any]:
+    """Show one text: its category, its entities with their scores, and what was missed."""
     doc, annotated = example.predicted, example.reference
     scores = span_scores(doc)
     entities = [
@@ -179,23 +157,18 @@ def describe(example: Example) -> dict[str, str]:
         for ent in doc.ents
     ]
     manual = {"text": doc.text, "ents": entities, "title": None}
-    options = {"template": ENTITY}
+    options = {"template": ENTITY, "colors": colors}
     rendered = displacy.render(manual, style="ent", manual=True, options=options, jupyter=False)
     found, wanted = (best(doc), best(annotated)) if doc.cats else ("", "")
     category = f"{found} {doc.cats.get(found, 0.0):.2f}" if found else ""
-    missed = wanted if annotated.cats and found != wanted else ""
-    return {"entities": rendered, "category": category, "missed": missed}
+    other = wanted if annotated.cats and found != wanted else ""
+    lost = missed(example) if annotated.has_annotation("ENT_IOB") else []
+    return {"entities": rendered, "category": category, "annotated": other, "missed": lost}
 
 
 def shown(score: float | None) -> str:
     """Print a score; ``ner`` has none."""
     return "" if score is None else f"{score:.2f}"
-
-
-def best(doc: Doc) -> str:
-    """Give the most likely category; a text that belongs to none has NONE."""
-    name = max(doc.cats, key=doc.cats.__getitem__, default=NONE)
-    return name if doc.cats.get(name) else NONE
 
 
 if __name__ == "__main__":

@@ -1,45 +1,37 @@
-"""Print the result of the project: the scores on the test part, and what the package found."""
+"""Print the scores of several pipelines in one table.
+
+    python scripts/show.py metrics/report.html metrics/zero_shot.json metrics/modernbert.json
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import srsly
 import typer
 from wasabi import msg
 
-
-def main(scores: Path, annotated: Path, report: Path) -> None:
-    """Print the text ANNOTATED, then SCORES, the file of `spacy evaluate`, and where REPORT is."""
-    data = srsly.read_json(scores)
-    msg.divider("Found by the installed package")
-    print(annotated.read_text(encoding="utf8"))
-    msg.divider("Scores on the test sentences")
-    percents(
-        "entities",
-        {
-            **dict(sorted(data["ents_per_type"].items())),
-            "all": {key: data[f"ents_{key}"] for key in "prf"},
-        },
-    )
-    percents(
-        "category",
-        {
-            **data["cats_f_per_type"],
-            "mean": {key: data[f"cats_macro_{key}"] for key in "prf"},
-        },
-    )
-    msg.info(f"Open {report} in a browser for pictures and the annotated test sentences")
+# What is scored, and how spaCy's scorers name it.
+KINDS = {"entities": "ents", "spans": "spans_sc", "categories (mean)": "cats_macro"}
 
 
-def percents(title: str, rows: dict[str, dict[str, float | None]]) -> None:
-    """Print precision, recall and F of every row in per cent."""
-    body = [
-        (label, *(f"{100 * (values[key] or 0.0):.0f}" for key in "prf"))
-        for label, values in rows.items()
-    ]
-    header = (title, "precision", "recall", "F")
-    msg.table(body, header=header, divider=True, aligns=("l", "r", "r", "r"))
+def main(report: Path, scores: list[Path]) -> None:
+    """Print what each of SCORES, files of `spacy evaluate`, has in it, and where REPORT is."""
+    rows = [(path.stem, *row) for path in scores for row in kinds(srsly.read_json(path))]
+    msg.divider("Scores on texts that were not trained on, in per cent")
+    header = ("pipeline", "finds", "precision", "recall", "F", "words a second")
+    msg.table(rows, header=header, divider=True, aligns=("l", "l", "r", "r", "r", "r"))
+    msg.info(f"Open {report} in a browser for pictures and annotated texts")
+
+
+def kinds(data: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Give a row for each kind of answer that was scored."""
+    speed = f"{data.get('speed') or 0.0:,.0f}"
+    for title, prefix in KINDS.items():
+        if data.get(f"{prefix}_f") is not None:
+            yield (title, *(f"{100 * (data[f'{prefix}_{key}'] or 0.0):.1f}" for key in "prf"), speed)
 
 
 if __name__ == "__main__":

@@ -107,6 +107,15 @@ class Errors(metaclass=_Coded):
         "made for rows of up to {limit} pieces. Set `max_length` to {limit} or less, or to null "
         "for the encoder's own limit; longer Docs are read in overlapping windows."
     )
+    SM063 = (
+        "The GPU {gpu_id} was asked for, and can't be used: {reason}. Install CuPy for your version of "
+        "CUDA (`pip install cupy-cuda12x`) and a torch that was built for it, or use the processor: "
+        "`--gpu-id -1`, in the project `--vars.gpu_id -1`."
+    )
+    SM064 = (
+        "spacy_modernbert needs {name} {needed}, and {found} is installed. Update it: "
+        "`pip install '{name}{needed}'`."
+    )
 
     # GLiNER (gliner/)
     SM100 = (
@@ -209,6 +218,12 @@ class Errors(metaclass=_Coded):
     SM153 = (
         "This component takes the vectors of the shared transformer (`features = 'doc'`), so its own copy "
         "of the text encoder can't be trained. Set `training.freeze = [\"encoder\"]`, or `features` to 'own'."
+    )
+    SM154 = (
+        "Nothing can be learnt: the examples are annotated with {annotated}, and the component's labels "
+        "are {labels}. Give `labels` the names of the annotation, with the words that the model shall "
+        "read, such as {{'PERSON': 'person'}}, or leave `labels` empty to take those of the examples. A component that shall not learn belongs into "
+        "`frozen_components`."
     )
 
     # SetFit (setfit/)

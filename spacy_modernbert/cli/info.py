@@ -7,8 +7,12 @@ import platform
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from .. import __version__
+from ..errors import Errors
 
 _PACKAGES = (
     "spacy",
@@ -24,12 +28,20 @@ _PACKAGES = (
 )
 
 
-def info() -> None:
+def info(
+    gpu_id: Annotated[
+        int | None, typer.Option("--gpu-id", "-g", help="Only check that this GPU can be used")
+    ] = None,
+) -> None:
     """Print versions, devices and the checkpoints in the local cache.
 
     Put it into a report of a problem.
     """
     from wasabi import msg
+
+    if gpu_id is not None:
+        _check_gpu(gpu_id)
+        return
 
     msg.divider("Versions")
     own = [("spacy_modernbert", __version__), ("python", platform.python_version())]
@@ -42,6 +54,19 @@ def info() -> None:
         msg.table(found, header=("name", "used as", "MiB"), divider=True, aligns=("l", "l", "r"))
     else:
         msg.info("None. A name in a config is looked up on the Hugging Face hub at first use")
+
+
+def _check_gpu(gpu_id: int) -> None:
+    """Say SM063 where `spacy train` could not use a GPU; -1 is the processor, which is there."""
+    from spacy import require_gpu
+    from wasabi import msg
+
+    if gpu_id < 0:
+        return
+    try:
+        require_gpu(gpu_id)
+    except Exception as error:  # thinc, CuPy and CUDA have no common type
+        msg.fail("No GPU", Errors.SM063.format(gpu_id=gpu_id, reason=error), exits=1)
 
 
 def _version(package: str) -> str:

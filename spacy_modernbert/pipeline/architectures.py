@@ -16,6 +16,7 @@ from .encoder_model import TOK2VEC, EncoderModel, EncoderSettings
 from .fork import guard_forks
 from .pooling import pool_tokens
 from .rows import Mode
+from .versions import check_versions
 
 guard_forks()
 
@@ -47,6 +48,7 @@ def modernbert_model_v1(
     Returns:
         The model. Its output holds one row a window, and for each token the places of its pieces.
     """
+    check_versions()
     return EncoderModel(EncoderSettings(name, max_length, stride, precision, mode))
 
 
@@ -74,6 +76,7 @@ def modernbert_tok2vec_v1(
     Returns:
         The model. For each Doc one array. *Shape:* (tokens, hidden), float32.
     """
+    check_versions()
     encoder = EncoderModel(EncoderSettings(name, max_length, stride, precision, mode))
     # Nested as nlp.replace_listeners nests it, so that what that leaves behind can be loaded.
     return chain(chain(encoder, split_trf_batch()), pool_tokens(pooling, grad_factor))

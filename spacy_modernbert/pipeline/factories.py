@@ -15,6 +15,7 @@ from thinc.api import Config, Model
 from ..setfit.regression import HeadSettings
 from ..setfit.schedule import LossName, Schedule
 from ..setfit.support import CAPACITY
+from .versions import check_versions
 
 if TYPE_CHECKING:
     from .gliner import GlinerPipe
@@ -60,6 +61,7 @@ def make_modernbert(
     """
     from .transformer import ModernBertTransformer
 
+    check_versions()
     return ModernBertTransformer(
         nlp.vocab, model, set_extra_annotations, name=name, max_batch_items=max_batch_items
     )
@@ -167,6 +169,7 @@ def make_gliner(
     """
     from .gliner import GlinerPipe
 
+    check_versions()
     settings = {
         "labels": labels,
         "threshold": threshold,
@@ -328,6 +331,7 @@ def make_setfit_textcat(
     """
     from .setfit_textcat import SetfitTextcat
 
+    check_versions()
     settings = {
         "threshold": threshold,
         "multi_label": multi_label,

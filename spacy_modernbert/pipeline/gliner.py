@@ -27,7 +27,7 @@ from .gliner_gold import EXTENSION, Gold, find_labels, install_extension, read_g
 from .gliner_labels import Labels, read_labels, read_thresholds, warn_of_typos
 from .gliner_model import Question
 from .gliner_shared import take_vectors
-from .gliner_start import NewHead, start_new, warn_of_lost
+from .gliner_start import NewHead, check_labels, start_new, warn_of_lost
 from .gliner_training import GlinerTraining, Teacher
 from .gliner_vectors import has_vectors, load_vectors, save_vectors
 from .gliner_words import DocSpans, DocWords
@@ -253,6 +253,7 @@ class GlinerPipe(Pipe):
 
         Raises:
             FileNotFoundError: SM040, SM041, SM100 where there is no such checkpoint or encoder.
+            ValueError: SM154 where nothing is annotated with any of the labels.
         """
         if encoder is None:
             self.model.initialize()
@@ -264,6 +265,8 @@ class GlinerPipe(Pipe):
             labels = find_labels(get_examples(), spans_key=key, table=settings.label_words)
         if labels is not None:
             self.set_labels(labels)
+        if self.cfg["labels"]:
+            check_labels(get_examples(), self.labels, spans_key=key)
         self.teacher.prepare(nlp)
         batches = util.minibatch(get_examples(), CHUNK)
         warn_of_lost(self.model, (self._gold(batch) for batch in batches))

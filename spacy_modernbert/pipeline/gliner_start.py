@@ -7,18 +7,19 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from spacy.training import Example
 from thinc.api import Model
 
 from ..encoder.checkpoint import Checkpoint, load_folder
 from ..encoder.hub import resolve
 from ..encoder.precision import Precision
-from ..errors import Warnings
+from ..errors import Errors, Warnings
 from ..gliner.lessons import measure
 from ..gliner.new import Kind, new_gliner
-from .gliner_gold import Gold
+from .gliner_gold import Gold, annotation, own_labels
 from .gliner_model import loaded, shim_of
 
-# Labels that a warning names.
+# Labels that a message names.
 _NAMED = 5
 
 
@@ -56,6 +57,30 @@ def start_new(model: Model, encoder: str, labels_encoder: str | None, head: NewH
         names=(encoder, labels_encoder or ""),
     )
     shim.set(gliner)
+
+
+def check_labels(examples: Iterable[Example], labels: Iterable[str], *, spans_key: str) -> None:
+    """Refuse labels that have nothing to do with the annotation.
+
+    Args:
+        examples: The examples. Those without annotation, or with labels of their own, do not count.
+        labels: Names of the component's labels.
+        spans_key: Group of ``doc.spans`` with the annotation.
+
+    Raises:
+        ValueError: SM154 where something is annotated, but nothing with any of the labels.
+    """
+    known, found = set(labels), set()
+    for example in examples:
+        if own_labels(example.reference) is not None:
+            return
+        spans = annotation(example.reference, spans_key) or ()
+        found.update(span.label_ for span in spans)
+        if found & known:
+            return
+    if found:
+        annotated, ours = (sorted(names)[:_NAMED] for names in (found, known))
+        raise ValueError(Errors.SM154.format(annotated=annotated, labels=ours))
 
 
 def warn_of_lost(model: Model, batches: Iterable[Gold]) -> None:

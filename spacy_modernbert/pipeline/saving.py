@@ -11,6 +11,8 @@ from pathlib import Path
 from spacy.language import Language
 from spacy.util import registry
 
+from ..errors import Errors
+
 
 @registry.callbacks("spacy_modernbert.atomic_save.v1")
 def make_atomic_save() -> Callable[[Language], Language]:
@@ -44,12 +46,21 @@ def to_disk_whole(nlp: Language, path: str | Path, *, exclude: Iterable[str] = (
         nlp: The pipeline.
         path: The folder; what of its name is there is replaced, all of it.
         exclude: Names of parts that are left out.
+
+    Raises:
+        OSError: SM047 where the system refuses to write, for want of space or otherwise.
     """
     target = Path(path)
     fresh, old = (target.with_name(f".{target.name}.{part}") for part in ("new", "old"))
     _finish(target, old)
     shutil.rmtree(fresh, ignore_errors=True)
-    Language.to_disk(nlp, fresh, exclude=list(exclude))
+    try:
+        Language.to_disk(nlp, fresh, exclude=list(exclude))
+    except OSError as error:
+        shutil.rmtree(fresh, ignore_errors=True)  # room for what comes next
+        if str(error).startswith("[SM047]"):
+            raise
+        raise OSError(Errors.SM047.format(path=target, reason=error)) from error
     if target.exists():
         os.replace(target, old)  # noqa: PTH105 - a folder, on top of nothing
     os.replace(fresh, target)  # noqa: PTH105

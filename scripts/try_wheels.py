@@ -1,7 +1,7 @@
-"""Install a packaged pipeline as a stranger would, and use it.
+"""Install packaged pipelines as a stranger would, and use them.
 
 Makes an empty virtual environment in a temporary folder, installs torch, this library (built as a
-wheel) and the pipeline's wheel with their dependencies, and runs `annotate.py` there: offline,
+wheel) and the pipelines' wheels with their dependencies, and runs `annotate.py` there: offline,
 outside of the project's folder, with nothing of it in reach. The folder is removed afterwards.
 """
 
@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,25 +23,39 @@ ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / "constraints.txt"
 
 
-def main(wheels: Path, package: str, text: Path, output: Path) -> None:
-    """Install PACKAGE from the folder WHEELS, run it on TEXT, save what it prints as OUTPUT."""
-    found = sorted(wheels.resolve().rglob(f"{package}-*.whl"))
-    if len(found) != 1:
-        msg.fail(f"Expected one wheel of {package} in {wheels}, found {len(found)}", exits=1)
-    with TemporaryDirectory(prefix="try-wheel-") as name:
+def main(text: Path, output: Path, folders: list[Path]) -> None:
+    """Install the wheels in FOLDERS, run each on TEXT, save what they print as OUTPUT."""
+    wheels = [find_wheel(folder) for folder in folders]
+    with TemporaryDirectory(prefix="try-wheels-") as name:
         folder = Path(name)
         python = fresh_environment(folder / "env")
         library = build_library(folder / "wheels")
         step("torch", [python, *pip_install(), torch_pin()])
-        step("the two wheels", [python, *pip_install(), library, found[0]])
+        step("the wheels", [python, *pip_install(), library, *wheels])
         for file in (ROOT / "scripts" / "annotate.py", text):
             shutil.copy(file, folder)
-        # -I: no PYTHONPATH, no user site, no script folder. Only what was installed is found.
-        annotate = [python, "-I", "annotate.py", package, text.name]
-        printed = step(f"{package} on {text.name}", annotate, cwd=folder)
+        printed = []
+        for package in (wheel.name.split("-")[0] for wheel in wheels):
+            # -I: no PYTHONPATH, no user site, no script folder. Only what was installed is found.
+            annotate = [python, "-I", "annotate.py", package, text.name]
+            printed.append(step(f"{package} on {text.name}", annotate, cwd=folder))
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(printed, encoding="utf8")
-    msg.good(f"The installed package works; what it found is in {output}")
+    output.write_text("\n".join(printed), encoding="utf8")
+    print("\n".join(printed))
+    msg.good(f"The installed packages work; what they found is in {output}")
+
+
+def find_wheel(folder: Path) -> Path:
+    """Find the wheel in a folder, and check that it asks for this library."""
+    found = sorted(folder.resolve().rglob("*.whl"))
+    if len(found) != 1:
+        msg.fail(f"Expected one wheel in {folder}, found {len(found)}", exits=1)
+    with zipfile.ZipFile(found[0]) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        metadata = archive.read(name).decode("utf8")
+    if "Requires-Dist: spacy-modernbert" not in metadata:
+        msg.fail(f"{found[0].name} does not require spacy-modernbert", exits=1)
+    return found[0]
 
 
 def fresh_environment(folder: Path) -> Path:

@@ -1,0 +1,55 @@
+"""Count the passes of the shared encoder, and print what each component made of them.
+
+    python scripts/count_passes.py training/shared/model-best corpus/test.spacy metrics/shared.json
+
+The exit status is 1 if a text was read more than once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import spacy
+import srsly
+import typer
+from show import kinds
+from spacy.training import Corpus
+from wasabi import msg
+
+from spacy_modernbert.encoder.modernbert import ModernBert
+from spacy_modernbert.encoder.packing import PackedBatch
+
+
+def main(pipeline: str, gold: Path, scores: Path) -> None:
+    """Run PIPELINE on the texts of GOLD, and count what its networks read; print SCORES."""
+    nlp = spacy.load(pipeline)
+    texts = [example.reference.text for example in Corpus(gold)(nlp)]
+    nlp(texts[0])  # gliner encodes its labels once, and compares one Doc with its own encoder
+    read: list[int] = []
+
+    def count(module: object, inputs: tuple[PackedBatch, ...]) -> None:
+        read.append(len(inputs[0].lengths))
+
+    hooks = [
+        module.register_forward_pre_hook(count)
+        for name in nlp.pipe_names
+        for node in nlp.get_pipe(name).model.walk()
+        for shim in node.shims
+        for module in getattr(shim._model, "modules", list)()
+        if isinstance(module, ModernBert)
+    ]
+    docs = list(nlp.pipe(texts))
+    for hook in hooks:
+        hook.remove()
+    lengths = [len(doc._.trf_data.wordpieces) for doc in docs]
+    rows = [(nlp.meta["name"], *row) for row in kinds(srsly.read_json(scores))]
+    header = ("pipeline", "finds", "precision", "recall", "F", "words a second")
+    msg.table(rows, header=header, divider=True, aligns=("l", "l", "r", "r", "r", "r"))
+    windows = sum(lengths)
+    if sum(read) != windows:
+        msg.fail(f"{sum(read)} rows were read for {windows} windows of {len(texts)} texts", exits=1)
+    msg.good(f"{', '.join(nlp.pipe_names)}: {len(texts)} texts, each read once by the encoder")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,45 @@
+"""Whether the spaCy that is installed is one that the components can live in."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, requires, version
+
+from packaging.requirements import Requirement
+
+from ..errors import Errors
+
+_CHECKED = ("spacy", "spacy-transformers", "thinc")
+
+
+@functools.cache
+def check_versions() -> None:
+    """Compare what is installed with what this package asks for, once.
+
+    pip keeps to it, until somebody installs with ``--no-deps`` or goes back to an older spaCy.
+    Without this, the first sign would be a missing argument somewhere in a config.
+
+    Raises:
+        ImportError: SM064 where spaCy, spacy-transformers or thinc is of another version.
+    """
+    try:
+        compare(requires("spacy-modernbert") or ())
+    except PackageNotFoundError:  # run from a folder that was never installed
+        return
+
+
+def compare(requirements: Iterable[str]) -> None:
+    """Compare requirements with what is installed.
+
+    Raises:
+        ImportError: SM064 for the first that is not met.
+    """
+    for requirement in map(Requirement, requirements):
+        if requirement.name not in _CHECKED:
+            continue
+        found = version(requirement.name)
+        if not requirement.specifier.contains(found, prereleases=True):
+            needed = str(requirement.specifier)
+            message = Errors.SM064.format(name=requirement.name, needed=needed, found=found)
+            raise ImportError(message)
