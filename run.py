@@ -1,8 +1,9 @@
 """Everything from a bare Python: `python run.py demo`, `python run.py test`.
 
-Both make a virtual environment in `.venv` from `constraints.txt`, once; then
+All make a virtual environment in `.venv` from `constraints.txt`, once; then
 
-    demo    runs the project: `python -m spacy project run all`
+    demo    runs the project's main job: `python -m spacy project run demo`
+    package makes wheels of pipelines, and tries them in a fresh environment
     test    runs the test-suite: `python -m pytest`, with all further arguments handed on
     lint    runs ruff and mypy
 
@@ -24,7 +25,8 @@ INSTALLED = VENV / "installed"  # written last: what the environment was made fr
 INPUTS = [ROOT / "pyproject.toml", ROOT / "constraints.txt"]
 
 COMMANDS = {
-    "demo": [["-m", "spacy", "project", "run", "all"]],
+    "demo": [["-m", "spacy", "project", "run", "demo"]],
+    "package": [["-m", "spacy", "project", "run", "package"]],
     "test": [["-m", "pytest"]],
     "lint": [["-m", "ruff", "check"], ["-m", "ruff", "format", "--check"], ["-m", "mypy"]],
 }

@@ -86,7 +86,7 @@ def draw_curves(
 
 def label_colors(labels: Iterable[str]) -> dict[str, str]:
     """Give each label a pale colour of its own, that black text can be read on."""
-    palette = mpl.colormaps["Set3"].colors
+    palette = mpl.colormaps["Pastel1"].colors
     names = sorted(labels)
     return {name: mpl.colors.to_hex(palette[i % len(palette)]) for i, name in enumerate(names)}
 

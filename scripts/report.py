@@ -19,7 +19,16 @@ import jinja2
 import spacy
 import srsly
 import typer
-from answers import best, category_answers, missed, read_low, run, span_answers, span_scores
+from answers import (
+    best,
+    category_answers,
+    keys,
+    missed,
+    read_low,
+    run,
+    span_answers,
+    span_scores,
+)
 from charts import draw_confusions, draw_curves, draw_scores, label_colors
 from spacy import displacy
 from spacy.language import Language
@@ -27,9 +36,10 @@ from spacy.scorer import Scorer
 from spacy.training import Example
 from wasabi import msg
 
+TEMPLATE = Path(__file__).parent / "report.html"
 PRF = ("p", "r", "f")
-# An entity of displaCy with its score behind its label.
-ENTITY = """<mark style="background: {bg}">{text} <small>{label} {score}</small></mark>"""
+# An entity of displaCy with its score behind its label, and marked where it is wrong.
+ENTITY = """<mark class="{kind}" style="background: {bg}">{text} <small>{label} {score}</small></mark>"""
 
 
 def main(
@@ -41,7 +51,8 @@ def main(
 ) -> None:
     """Run pipelines on annotated texts and write the page OUTPUT."""
     parts = [make_section(*read_section(text), most=most, progress=progress) for text in sections]
-    page = jinja2.Template((Path(__file__).parent / "report.html").read_text(encoding="utf8"))
+    environment = jinja2.Environment(autoescape=True)
+    page = environment.from_string(TEMPLATE.read_text(encoding="utf8"))
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(page.render(title=title, sections=parts), encoding="utf8")
     msg.good(f"Saved the report to {output}")
@@ -146,16 +157,14 @@ def curve_charts(log: Path) -> Iterator[dict[str, str]]:
 def describe(example: Example, colors: dict[str, str]) -> dict[str, Any]:
     """Show one text: its category, its entities with their scores, and what was missed."""
     doc, annotated = example.predicted, example.reference
-    scores = span_scores(doc)
-    entities = [
-        {
-            "start": ent.start_char,
-            "end": ent.end_char,
-            "label": ent.label_,
-            "params": {"score": shown(scores.get((ent.start_char, ent.end_char, ent.label_)))},
-        }
-        for ent in doc.ents
-    ]
+    scores, gold = span_scores(doc), keys(annotated)
+    entities = []
+    for start, end, label in sorted(keys(doc)):
+        score = scores.get((start, end, label))
+        kind = "right" if (start, end, label) in gold else "wrong"
+        # `ner` has no scores.
+        params = {"score": "" if score is None else f"{score:.2f}", "kind": kind}
+        entities.append({"start": start, "end": end, "label": label, "params": params})
     manual = {"text": doc.text, "ents": entities, "title": None}
     options = {"template": ENTITY, "colors": colors}
     rendered = displacy.render(manual, style="ent", manual=True, options=options, jupyter=False)
@@ -164,11 +173,6 @@ def describe(example: Example, colors: dict[str, str]) -> dict[str, Any]:
     other = wanted if annotated.cats and found != wanted else ""
     lost = missed(example) if annotated.has_annotation("ENT_IOB") else []
     return {"entities": rendered, "category": category, "annotated": other, "missed": lost}
-
-
-def shown(score: float | None) -> str:
-    """Print a score; ``ner`` has none."""
-    return "" if score is None else f"{score:.2f}"
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ from weasel.cli.document import project_document
 from weasel.cli.run import project_run
 from weasel.util import load_project_config
 
+# The small GLiNER that is part of the repository. It is large, so a copy without it still passes.
+EMBEDDED = "assets/models/gliner-minilm"
+
 
 @pytest.fixture
 def project(root):
@@ -25,9 +28,35 @@ def commands(project):
 
 
 def test_project_workflows_name_commands(project, commands):
-    assert project["workflows"]["all"]
-    for steps in project["workflows"].values():
+    workflows = project["workflows"]
+    assert set(workflows) == {"demo", "ner", "textcat", "shared", "package", "benchmark", "all"}
+    assert not set(workflows) & set(commands)
+    for steps in workflows.values():
         assert set(steps) <= set(commands)
+    everything = {step for name in set(workflows) - {"benchmark"} for step in workflows[name]}
+    assert sorted(workflows["all"]) == sorted(everything)
+
+
+def test_project_demo_needs_no_network(project, commands):
+    scripts = [line for step in project["workflows"]["demo"] for line in commands[step]["script"]]
+    assert not [line for line in scripts if "minilm.py" in line or "--build" in line or "pip" in line]
+
+
+def test_project_section_of_the_readme_is_up_to_date(root, tmp_path):
+    """After a change of project.yml: python -m spacy project document --no-emoji --output README.md."""
+    import shutil
+
+    shutil.copy(root / "README.md", tmp_path)
+    project_document(root, tmp_path / "README.md", no_emoji=True)
+    content = (tmp_path / "README.md").read_text(encoding="utf8")
+    assert "few-shot-small" in content
+    assert content == (root / "README.md").read_text(encoding="utf8")
+
+
+def test_project_assets_from_the_network_are_extra(project):
+    for asset in project["assets"]:
+        assert ("url" in asset) == asset.get("extra", False)
+        assert asset.get("url", "https://").startswith("https://")
 
 
 def test_project_every_command_has_help_and_is_described(root, commands, capsys):
@@ -38,32 +67,33 @@ def test_project_every_command_has_help_and_is_described(root, commands, capsys)
 
 
 def test_project_deps_exist_or_are_made_by_an_earlier_step(root, project, commands):
-    made = set()
-    for step in chain.from_iterable(project["workflows"].values()):
-        for path in commands[step].get("deps", []):
-            assert path in made or (
-                (root / path).exists()
-                and path.split("/")[0]
-                in (
-                    "assets",
-                    "configs",
-                    "scripts",
-                    "constraints.txt",
-                )
-            ), f"{step}: {path}"
-        made |= set(commands[step].get("outputs", []))
+    for name, steps in project["workflows"].items():
+        made = set()
+        for step in steps:
+            for path in commands[step].get("deps", []):
+                there = path == EMBEDDED or (root / path).exists()
+                ours = path.split("/")[0] in ("assets", "configs", "scripts", "constraints.txt")
+                assert path in made or (there and ours), f"{name}, {step}: {path}"
+            made |= set(commands[step].get("outputs", []))
+
+
+def test_project_outputs_are_made_by_one_step_only(commands):
+    outputs = [path for command in commands.values() for path in command.get("outputs", [])]
+    assert len(outputs) == len(set(outputs))
 
 
 def test_project_scripts_and_configs_exist_and_are_deps(root, commands):
+    unlisted = {"clean", "public"}
     for command in commands.values():
         for line in command["script"]:
-            for path in re.findall(r"(?:scripts|configs|assets)/\S+", line):
-                assert (root / path).exists()
-                assert path in command.get("deps", []) or command["name"] == "clean"
+            for path in re.findall(r"(?:scripts|configs|assets)/[\w./-]+", line):
+                if command["name"] not in unlisted:
+                    assert path == EMBEDDED or (root / path).exists()
+                    assert path in command.get("deps", []), f"{command['name']}: {path}"
 
 
 def test_project_assets_have_their_checksums(root, project):
-    for asset in project["assets"]:
+    for asset in [asset for asset in project["assets"] if "url" not in asset]:
         content = (root / asset["dest"]).read_bytes()
         assert asset["checksum"] == md5(content).hexdigest(), asset["dest"]
 
@@ -76,11 +106,21 @@ def test_project_outputs_are_ignored_by_git(root, commands):
         assert f"/{path.split('/')[0]}/" in ignored
 
 
-def test_project_runs_dry(root, capfd):
-    project_run(root, "all", dry=True, force=True)
+def test_project_runs_dry(root, project, capfd):
+    for name in project["workflows"]:
+        project_run(root, name, dry=True, force=True)
+        printed = capfd.readouterr().out
+        assert "python" in printed
+        assert "${" not in printed
+
+
+def test_project_takes_variables(root, capfd):
+    changes = {"vars.gliner": "urchade/gliner_small-v2.1", "vars.progress": "null", "vars.gpu_id": 0}
+    project_run(root, "ner", dry=True, force=True, overrides=changes)
     printed = capfd.readouterr().out
-    assert "spacy train configs/" in printed
-    assert "${" not in printed
+    assert "--paths.gliner urchade/gliner_small-v2.1" in printed
+    assert "progress_bar null" in printed
+    assert "--gpu-id 0" in printed
 
 
 @pytest.mark.parametrize(
@@ -89,6 +129,8 @@ def test_project_runs_dry(root, capfd):
         ("ner_textcat", ["transformer", "ner", "textcat"]),
         ("setfit", ["setfit_textcat"]),
         ("textcat", ["textcat"]),
+        ("gliner", ["gliner"]),
+        ("shared", ["transformer", "ner", "gliner", "setfit_textcat"]),
     ],
 )
 def test_project_config_is_complete(root, name, pipes):

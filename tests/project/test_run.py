@@ -56,7 +56,7 @@ def test_run_installs_once_and_hands_arguments_on(run, calls):
     assert calls == [*set_up, "-m pytest --slow -k a b"]
     calls.clear()
     assert run.main(["demo"]) == 0
-    assert calls == ["-m spacy project run all"]
+    assert calls == ["-m spacy project run demo"]
 
 
 def test_run_installs_again_when_the_constraints_changed(run, calls):
@@ -75,7 +75,7 @@ def test_run_takes_up_an_interrupted_installation(run, calls, capsys):
     calls.fail = ()
     calls.clear()
     assert run.main(["demo"]) == 0
-    assert calls == [*SET_UP[1:], "-m spacy project run all"]
+    assert calls == [*SET_UP[1:], "-m spacy project run demo"]
 
 
 def test_run_lint_stops_at_the_first_failure(run, calls, capsys):
