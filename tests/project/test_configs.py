@@ -1,0 +1,47 @@
+"""The configs: valid with every override that their page names, and without any weights."""
+
+import re
+import shlex
+
+import pytest
+from spacy.cli._util import app
+from typer.testing import CliRunner
+
+from tests.conftest import ROOT
+
+PAGE = (ROOT / "configs" / "README.md").read_text(encoding="utf8")
+COMMANDS = re.findall(r"^python -m spacy (debug config .*)$", PAGE, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_of_the_page_runs(command, root, tmp_path, monkeypatch):
+    """In a folder where none of the checkpoints is, with a cache that is empty."""
+    from spacy_modernbert.encoder import hub
+
+    def forbidden(name):
+        raise AssertionError(f"debug config looked for the weights of {name}")
+
+    monkeypatch.setattr(hub, "_download", forbidden)
+    monkeypatch.chdir(tmp_path)
+    words = [str(root / w) if w.startswith("configs/") else w for w in shlex.split(command)]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert "Config is valid" in result.output
+
+
+def test_page_names_every_config_and_checkpoint(root):
+    for path in (root / "configs").glob("*.cfg"):
+        assert f"| `{path.name}` |" in PAGE
+    readme = (root / "README.md").read_text(encoding="utf8")
+    section = readme.split("## Supported checkpoints")[1].split("\n## ")[0]
+    for name in re.findall(r"`([\w-]+/[\w.-]+)`", section):
+        if not name.startswith(("configs/", "assets/")):
+            assert name in PAGE
+
+
+def test_every_config_says_its_overrides(root):
+    """What to change for another checkpoint stands at the top, where one looks first."""
+    for path in (root / "configs").glob("*.cfg"):
+        comment = path.read_text(encoding="utf8").split("[paths]")[0]
+        assert comment.startswith("# ")
+        assert "--paths." in comment or path.stem in ("textcat", "shared")
