@@ -7,12 +7,16 @@ The exit status is 1 if a text was read more than once.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import spacy
 import srsly
 import typer
+from answers import keys, span_scores
 from show import kinds
+from spacy.scorer import PRFScore
+from spacy.tokens import Doc
 from spacy.training import Corpus
 from wasabi import msg
 
@@ -23,7 +27,8 @@ from spacy_modernbert.encoder.packing import PackedBatch
 def main(pipeline: str, gold: Path, scores: Path) -> None:
     """Run PIPELINE on the texts of GOLD, and count what its networks read; print SCORES."""
     nlp = spacy.load(pipeline)
-    texts = [example.reference.text for example in Corpus(gold)(nlp)]
+    references = [example.reference for example in Corpus(gold)(nlp)]
+    texts = [reference.text for reference in references]
     nlp(texts[0])  # gliner encodes its labels once, and compares one Doc with its own encoder
     read: list[int] = []
 
@@ -41,14 +46,22 @@ def main(pipeline: str, gold: Path, scores: Path) -> None:
     docs = list(nlp.pipe(texts))
     for hook in hooks:
         hook.remove()
-    lengths = [len(doc._.trf_data.wordpieces) for doc in docs]
-    rows = [(nlp.meta["name"], *row) for row in kinds(srsly.read_json(scores))]
-    header = ("pipeline", "finds", "precision", "recall", "F", "words a second")
+    header = ("component", "finds", "precision", "recall", "F", "words a second")
+    rows = [("ner, setfit_textcat", *row) for row in kinds(srsly.read_json(scores))]
+    rows.append(("gliner", "spans", *score_spans(docs, references), ""))
     msg.table(rows, header=header, divider=True, aligns=("l", "l", "r", "r", "r", "r"))
-    windows = sum(lengths)
+    windows = sum(len(doc._.trf_data.wordpieces) for doc in docs)
     if sum(read) != windows:
         msg.fail(f"{sum(read)} rows were read for {windows} windows of {len(texts)} texts", exits=1)
     msg.good(f"{', '.join(nlp.pipe_names)}: {len(texts)} texts, each read once by the encoder")
+
+
+def score_spans(docs: Iterable[Doc], references: Iterable[Doc]) -> list[str]:
+    """Give precision, recall and F of spans that are not in ``doc.ents``, in per cent."""
+    prf = PRFScore()
+    for doc, reference in zip(docs, references, strict=True):
+        prf.score_set(set(span_scores(doc)), keys(reference))
+    return [f"{100 * value:.1f}" for value in (prf.precision, prf.recall, prf.fscore)]
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python scripts/report.py metrics/report.html "Entities=models/zero_shot,corpus/test.spacy"
 
-Each section is TITLE=PIPELINE,GOLD or TITLE=PIPELINE,GOLD,LOG, with the log that ConsoleLogger wrote
-in training. The page needs no other file and no network: scores, a confusion matrix, how sure a
+Each section is TITLE=PIPELINE,GOLD or TITLE=PIPELINE,GOLD,LOG, with the log that ConsoleLogger
+wrote in training. The page needs no other file and no network: scores, a confusion matrix, how sure a
 pipeline is when it is right and when it is wrong, the curves of its training, and texts with what
 was found in them.
 """
@@ -39,7 +39,9 @@ from wasabi import msg
 TEMPLATE = Path(__file__).parent / "report.html"
 PRF = ("p", "r", "f")
 # An entity of displaCy with its score behind its label, and marked where it is wrong.
-ENTITY = """<mark class="{kind}" style="background: {bg}">{text} <small>{label} {score}</small></mark>"""
+ENTITY = (
+    """<mark class="{kind}" style="background: {bg}">{text} <small>{label} {score}</small></mark>"""
+)
 
 
 def main(
@@ -100,7 +102,9 @@ def score_tables(scores: dict[str, Any]) -> Iterator[dict[str, Any]]:
         ("Categories", "cats_f_per_type", "cats_macro"),
     ):
         if scores.get(per_type):
-            rows = [[label, *percents(scores[per_type][label])] for label in sorted(scores[per_type])]
+            rows = [
+                [label, *percents(scores[per_type][label])] for label in sorted(scores[per_type])
+            ]
             total = {key: scores.get(f"{prefix}_{key}") for key in PRF}
             header = [title.lower(), "precision", "recall", "F"]
             rows.append(["all" if prefix == "ents" else "mean", *percents(total)])

@@ -1,6 +1,6 @@
 """Print the scores of several pipelines in one table.
 
-    python scripts/show.py metrics/report.html metrics/zero_shot.json metrics/modernbert.json
+python scripts/show.py metrics/report.html metrics/zero_shot.json metrics/modernbert.json
 """
 
 from __future__ import annotations
@@ -31,7 +31,11 @@ def kinds(data: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     speed = f"{data.get('speed') or 0.0:,.0f}"
     for title, prefix in KINDS.items():
         if data.get(f"{prefix}_f") is not None:
-            yield (title, *(f"{100 * (data[f'{prefix}_{key}'] or 0.0):.1f}" for key in "prf"), speed)
+            yield (
+                title,
+                *(f"{100 * (data[f'{prefix}_{key}'] or 0.0):.1f}" for key in "prf"),
+                speed,
+            )
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def info(
 
 def _check_gpu(gpu_id: int) -> None:
     """Say SM063 where `spacy train` could not use a GPU; -1 is the processor, which is there."""
-    from spacy import require_gpu
+    from thinc.api import require_gpu
     from wasabi import msg
 
     if gpu_id < 0:

@@ -70,7 +70,8 @@ def check_labels(examples: Iterable[Example], labels: Iterable[str], *, spans_ke
     Raises:
         ValueError: SM154 where something is annotated, but nothing with any of the labels.
     """
-    known, found = set(labels), set()
+    known = set(labels)
+    found: set[str] = set()
     for example in examples:
         if own_labels(example.reference) is not None:
             return

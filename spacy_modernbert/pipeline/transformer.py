@@ -8,16 +8,42 @@ from pathlib import Path
 from spacy import util
 from spacy.tokens import Doc
 from spacy_transformers import Transformer
+from spacy_transformers.layers import TransformerListener
+from thinc.api import Model
 
 from ..text.windows import batch_by_budget
+from .encoder_model import EncoderModel, loaded_shim
+
+
+class GiveWidth:
+    """The ``init`` of a listener: asks the encoder how wide its vectors are.
+
+    `spacy train` does not initialize frozen components, so a listener to a frozen encoder would
+    never learn it. The encoder loads its checkpoint for that, unless it has weights already.
+    """
+
+    def __init__(self, encoder: EncoderModel) -> None:
+        self.encoder = encoder
+
+    def __call__(self, model: Model, X: object = None, Y: object = None) -> None:  # noqa: N803
+        """Set the listener's width."""
+        loaded_shim(self.encoder)
+        model.set_dim("nO", self.encoder.get_dim("nO"), force=True)
 
 
 class ModernBertTransformer(Transformer):
     """One encoder that any number of components listen to.
 
     Where it differs from its parent: a Doc that cannot be encoded goes to the error handler and
-    the rest of the stream goes on, and saved weights are mapped into memory instead of read.
+    the rest of the stream goes on, saved weights are mapped into memory instead of read, and it can
+    be frozen from the start of a training.
     """
+
+    def add_listener(self, listener: TransformerListener, component_name: str) -> None:
+        """Take in a listener of another component. spaCy calls this for every pipeline."""
+        super().add_listener(listener, component_name)
+        if listener.has_dim("nO") is None and isinstance(self.model, EncoderModel):
+            listener.init = GiveWidth(self.model)
 
     def __call__(self, doc: Doc) -> Doc:
         """Encode one Doc. The result is in ``doc._.trf_data``."""

@@ -123,6 +123,21 @@ def test_frozen_encoder_that_annotates(full_nlp):
     assert not changed(before, weights(full_nlp))
 
 
+def test_encoder_is_frozen_from_the_start(checkpoint):
+    """`spacy train` leaves frozen components out of the initialization; their listeners need them."""
+    nlp = add_listeners(make_nlp(checkpoint, factory="modernbert"))
+    data = examples(nlp)
+    nlp._link_components()
+    with nlp.select_pipes(disable=["transformer"]):
+        sgd = nlp.initialize(lambda: data)
+    before = weights(nlp)
+    for example in data:
+        example.predicted = nlp.get_pipe("transformer")(example.predicted)
+    losses = step(nlp, data, sgd, exclude=["transformer"], annotates=["transformer"])
+    assert losses["tagger"] > 0
+    assert not changed(before, weights(nlp))
+
+
 def test_grad_factor_zero_stops_at_the_listener(checkpoint):
     nlp = add_listeners(make_nlp(checkpoint))
     for name in ("tagger", "ner"):

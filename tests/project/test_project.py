@@ -3,7 +3,6 @@
 import re
 from hashlib import md5
 from importlib.metadata import requires
-from itertools import chain
 
 import pytest
 import spacy
@@ -39,11 +38,13 @@ def test_project_workflows_name_commands(project, commands):
 
 def test_project_demo_needs_no_network(project, commands):
     scripts = [line for step in project["workflows"]["demo"] for line in commands[step]["script"]]
-    assert not [line for line in scripts if "minilm.py" in line or "--build" in line or "pip" in line]
+    assert not [
+        line for line in scripts if "minilm.py" in line or "--build" in line or "pip" in line
+    ]
 
 
 def test_project_section_of_the_readme_is_up_to_date(root, tmp_path):
-    """After a change of project.yml: python -m spacy project document --no-emoji --output README.md."""
+    """If not: python -m spacy project document --no-emoji --output README.md."""
     import shutil
 
     shutil.copy(root / "README.md", tmp_path)
@@ -115,7 +116,11 @@ def test_project_runs_dry(root, project, capfd):
 
 
 def test_project_takes_variables(root, capfd):
-    changes = {"vars.gliner": "urchade/gliner_small-v2.1", "vars.progress": "null", "vars.gpu_id": 0}
+    changes = {
+        "vars.gliner": "urchade/gliner_small-v2.1",
+        "vars.progress": "null",
+        "vars.gpu_id": 0,
+    }
     project_run(root, "ner", dry=True, force=True, overrides=changes)
     printed = capfd.readouterr().out
     assert "--paths.gliner urchade/gliner_small-v2.1" in printed

@@ -101,7 +101,10 @@ def test_scores_of_spans_are_shown_and_drawn(inputs):
     found = answers.span_answers([doc], [gold])
     assert (found.right, found.wrong) == ([0.75], [0.25])
     text = report.describe(Example(doc, gold), {})["entities"]
-    assert re.findall(r'<mark class="(\w+)".*?PLACE (0.\d+)', text) == [("wrong", "0.25"), ("right", "0.75")]
+    assert re.findall(r'<mark class="(\w+)".*?PLACE (0.\d+)', text) == [
+        ("wrong", "0.25"),
+        ("right", "0.75"),
+    ]
 
 
 def test_spans_of_gliner_below_its_threshold_are_drawn_too(tmp_path):
