@@ -21,15 +21,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
-HERE = Path(__file__).resolve().parent
 # Neighbours of this file bear the names of packages that they measure: those come first.
-sys.path.sort(key=str(HERE).__eq__)
+sys.path.sort(key=str(Path(__file__).resolve().parent).__eq__)
 
 import typer
 from inputs import make_inputs
 from tqdm import tqdm
 from wasabi import msg
 
+HERE = Path(__file__).resolve().parent
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 

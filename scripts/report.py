@@ -3,8 +3,8 @@
     python scripts/report.py metrics/report.html "Entities=models/zero_shot,corpus/test.spacy"
 
 Each section is TITLE=PIPELINE,GOLD or TITLE=PIPELINE,GOLD,LOG, with the log that ConsoleLogger
-wrote in training. The page needs no other file and no network: scores, a confusion matrix, how sure a
-pipeline is when it is right and when it is wrong, the curves of its training, and texts with what
+wrote in training. The page needs no other file and no network: scores, a confusion matrix, how sure
+a pipeline is when it is right and when it is wrong, the curves of its training, and texts with what
 was found in them.
 """
 

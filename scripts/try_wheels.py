@@ -72,8 +72,8 @@ def build_library(folder: Path) -> Path:
 
 
 def pip_install() -> list[str | Path]:
-    """Start a pip command that keeps to the tested versions."""
-    return ["-m", "pip", "install", "-q", "-c", CONSTRAINTS]
+    """Start a pip command that keeps to the tested versions, and sees nothing of ours either."""
+    return ["-I", "-m", "pip", "install", "-q", "-c", CONSTRAINTS]
 
 
 def torch_pin() -> str:

@@ -124,7 +124,7 @@ def test_frozen_encoder_that_annotates(full_nlp):
 
 
 def test_encoder_is_frozen_from_the_start(checkpoint):
-    """`spacy train` leaves frozen components out of the initialization; their listeners need them."""
+    """`spacy train` does not initialize frozen components, and listeners need their width."""
     nlp = add_listeners(make_nlp(checkpoint, factory="modernbert"))
     data = examples(nlp)
     nlp._link_components()
