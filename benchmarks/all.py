@@ -11,6 +11,7 @@ its own file says what it measures and how. `--only WORD` runs those with the wo
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -137,21 +138,28 @@ def run(one: Benchmark, *, quick: bool) -> list[tuple[str, str]]:
 def read_rows(printed: str) -> Iterator[tuple[str, str]]:
     """Give a case and its results for each row of the tables that were printed.
 
-    The first cell of a row is the case; each other one gets its column's name in front. A line with
-    a ratio that belongs to no table is a row of its own.
+    The first cell of a row is the case; each other one gets its column's name in front. Whatever is
+    printed between the rows does not matter, but for a line that ends in a ratio: that is a row of
+    its own.
     """
     header: list[str] = []
-    for line in printed.splitlines():
+    lines = printed.splitlines()
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         if not line.startswith("|"):
-            header = []
-            if line.rstrip().endswith("x"):
+            if re.search(r"\dx$", line):
                 yield "", line.strip()
-        elif not header:
+        elif is_rule(following):
             header = cells
-        elif set(line) - set("|-: "):
+        elif not is_rule(line):
             named = zip(header[1:], cells[1:], strict=False)
-            yield cells[0], "; ".join(f"{name} {cell}" for name, cell in named if cell)
+            results = "; ".join(f"{name} {cell}" for name, cell in named if cell)
+            yield f"{header[0]}: {cells[0]}" if header[0] else cells[0], results
+
+
+def is_rule(line: str) -> bool:
+    """Say whether a line is the one below the header of a table."""
+    return line.startswith("|") and not set(line) - set("|-: ")
 
 
 def to_markdown(rows: Sequence[tuple[str, str, str]]) -> Iterator[str]:

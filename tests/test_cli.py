@@ -102,6 +102,36 @@ def test_info_names_versions_devices_and_cached_checkpoints(tmp_path, monkeypatc
         (tmp_path / name).unlink()
 
 
+def test_info_checks_a_gpu_that_was_asked_for(monkeypatch):
+    """What `spacy train --gpu-id` would say, with the next step."""
+    import thinc.api
+
+    def absent(number):
+        raise ValueError(f"no GPU {number}")
+
+    monkeypatch.setattr(thinc.api, "require_gpu", absent)
+    result = run("info", "--gpu-id", 3)
+    assert result.exit_code == 1
+    words = " ".join(result.output.split())
+    assert "[SM063] The GPU 3 was asked for, and can't be used: no GPU 3" in words
+    assert "--vars.gpu_id -1" in words
+    assert run("info", "--gpu-id", -1).exit_code == 0
+    monkeypatch.setattr(thinc.api, "require_gpu", bool)
+    assert run("info", "--gpu-id", 0).exit_code == 0
+
+
+def test_a_full_disk_ends_in_a_message(text, tmp_path, monkeypatch):
+    import safetensors.torch
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
+    result = run("new-modernbert", text, "-o", tmp_path / "encoder", *SMALL)
+    assert result.exit_code == 1
+    assert "SM047" in result.output
+
+
 def test_the_commands_are_spacys_too():
     from spacy.cli._util import app as spacy_app
 

@@ -60,7 +60,10 @@ def new_modernbert(
     except ValueError as error:
         msg.fail("These sizes make no encoder", str(error), exits=1)
     encoder = new_encoder(config, seed=seed)
-    save_folder(Checkpoint(encoder, piecer), output)
+    try:
+        save_folder(Checkpoint(encoder, piecer), output)
+    except OSError as error:
+        msg.fail(f"Can't save {output}", str(error), exits=1)
     weights = sum(parameter.numel() for parameter in encoder.parameters())
     msg.good(
         f"Saved a new ModernBERT to {output}",

@@ -40,6 +40,6 @@ def compare(requirements: Iterable[str]) -> None:
             continue
         found = version(requirement.name)
         if not requirement.specifier.contains(found, prereleases=True):
-            needed = str(requirement.specifier)
+            needed = ",".join(sorted(map(str, requirement.specifier), reverse=True))
             message = Errors.SM064.format(name=requirement.name, needed=needed, found=found)
             raise ImportError(message)

@@ -125,6 +125,18 @@ def test_configured_labels_stay(folders):
     assert pipe.labels == ("PERSON", "city")
 
 
+def test_labels_that_nothing_is_annotated_with(folders):
+    """`person` where the annotation says PERSON would teach that there are none."""
+    nlp = make(folders, labels=["person", "company"])
+    with pytest.raises(ValueError, match=r"SM154.*'ORG', 'PERSON', 'city'.*'company', 'person'"):
+        nlp.initialize(lambda: examples(nlp))
+    nlp = make(folders, labels=["person", "city"])  # one will do
+    nlp.initialize(lambda: examples(nlp))
+    blank = [Example.from_dict(nlp.make_doc("Nobody looked."), {})]
+    nlp = make(folders, labels=["person"])
+    nlp.initialize(lambda: blank)
+
+
 def test_a_new_head_on_an_encoder(folders, tmp_path):
     nlp = make(folders, "not there")
     given = examples(nlp)

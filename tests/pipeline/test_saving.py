@@ -55,3 +55,19 @@ def test_a_process_that_ended_between_the_moves_is_cleaned_up_after(nlp, tmp_pat
     (tmp_path / ".model.new").mkdir()
     nlp.to_disk(tmp_path / "model")
     assert names(tmp_path) == ["model"]
+
+
+@pytest.mark.parametrize("told", ["No space left on device", "[SM047] Can't write a file"])
+def test_a_full_disk_has_a_number(nlp, tmp_path, monkeypatch, told):
+    """Whichever component or table of spaCy meets it; what was written so far makes room again."""
+    nlp.to_disk(tmp_path / "model")
+
+    def fail(*args, **kwargs):
+        raise OSError(28, told) if told.startswith("No") else OSError(told)
+
+    monkeypatch.setattr(nlp.get_pipe("sentencizer"), "to_disk", fail, raising=False)
+    with pytest.raises(OSError, match=r"^\[SM047\]") as caught:
+        nlp.to_disk(tmp_path / "model")
+    assert str(caught.value).count("SM047") == 1
+    assert names(tmp_path) == ["model"]
+    spacy.load(tmp_path / "model")
