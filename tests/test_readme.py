@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -66,6 +67,54 @@ def test_config_block_makes_a_pipeline(text, hub_cache):
     given = dict(config["components"]["transformer"]["model"])
     assert given.pop("@architectures")
     assert {key: getattr(settings, key) for key in given} == given
+
+
+def check_run(words):
+    """`python run.py NAME`."""
+    assert f'"{words[0]}": [[' in (ROOT / "run.py").read_text(encoding="utf8")
+
+
+def check_project(words):
+    """`python -m spacy project run NAME`."""
+    from weasel.util import load_project_config
+
+    project = load_project_config(ROOT)
+    assert words[0] in {*project["workflows"], *(c["name"] for c in project["commands"])}
+
+
+def check_pip(words):
+    """`pip install`: what is pinned is pinned as in the constraints."""
+    constraints = (ROOT / "constraints.txt").read_text(encoding="utf8").splitlines()
+    assert all(word in constraints for word in words if "==" in word)
+
+
+def check_own(words):
+    """`python -m spacy_modernbert COMMAND`: run, on a checkpoint of ours."""
+    if words[0] == "new-modernbert":
+        return  # see below
+    source = "SOURCE" if "SOURCE" in words else GLINER
+    folder = Path.cwd() / "gliner"
+    if "--encoder" in words:
+        save_folder(tiny_model("bi_span", subtoken_pooling="mean"), folder)
+    result = CliRunner().invoke(app, [str(folder) if w == source else w for w in words])
+    assert result.exit_code == 0, result.output
+
+
+KINDS = {
+    "python run.py": check_run,
+    "python -m spacy project run": check_project,
+    "python -m spacy_modernbert": check_own,
+    "python -m pytest": lambda words: None,
+    "pip install": check_pip,
+}
+
+
+@pytest.mark.parametrize("line", [line for block in blocks("bash") for line in block.splitlines()])
+def test_shell_line_can_be_run(line, hub_cache, monkeypatch):
+    """What is ours is run here, or named in the files that would run it."""
+    monkeypatch.chdir(hub_cache)
+    (kind,) = [kind for kind in KINDS if line.startswith(kind)]
+    KINDS[kind](line.removeprefix(kind).split("#")[0].split())
 
 
 def test_new_modernbert_command_runs(tmp_path):
