@@ -75,7 +75,9 @@ def draw_curves(
     figure = Figure(figsize=(5, 2.8))
     axes = figure.subplots()
     for name, values in curves.items():
-        axes.plot(steps, values, marker=".", label=name)
+        # A logarithm has no place for 0: the line begins where there is something.
+        shown = [value if value > 0 or not logarithmic else np.nan for value in values]
+        axes.plot(steps, shown, marker=".", label=name)
     axes.set(xlabel="step", ylabel=ylabel)
     if logarithmic and any(value > 0 for values in curves.values() for value in values):
         axes.set_yscale("log")

@@ -40,7 +40,7 @@ TEMPLATE = Path(__file__).parent / "report.html"
 PRF = ("p", "r", "f")
 # An entity of displaCy with its score behind its label, and marked where it is wrong.
 ENTITY = (
-    """<mark class="{kind}" style="background: {bg}">{text} <small>{label} {score}</small></mark>"""
+    """<mark class="{kind}" style="background: {bg}">{text} <small>{label}{score}</small></mark>"""
 )
 
 
@@ -167,7 +167,7 @@ def describe(example: Example, colors: dict[str, str]) -> dict[str, Any]:
         score = scores.get((start, end, label))
         kind = "right" if (start, end, label) in gold else "wrong"
         # `ner` has no scores.
-        params = {"score": "" if score is None else f"{score:.2f}", "kind": kind}
+        params = {"score": "" if score is None else f" {score:.2f}", "kind": kind}
         entities.append({"start": start, "end": end, "label": label, "params": params})
     manual = {"text": doc.text, "ents": entities, "title": None}
     options = {"template": ENTITY, "colors": colors}

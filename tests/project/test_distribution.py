@@ -76,7 +76,8 @@ def test_pipeline_wheel_needs_the_library_and_nothing_else(checkpoint, tmp_path)
     config = {"labels": ["person"], "threshold": 0.3, "model": {"name": str(tmp_path / "gliner")}}
     nlp.add_pipe("gliner", config=config)
     nlp.initialize()
-    expected = [span.text for span in nlp(TEXTS[0]).spans["sc"]]
+    doc = nlp(TEXTS[0])
+    expected = [span.text for span in doc.spans["sc"]]
     assert expected
     nlp.to_disk(tmp_path / "pipeline")
     package = ["package", "pipeline", ".", "--name", "try", "--build", "wheel", "--force"]
@@ -90,6 +91,7 @@ def test_pipeline_wheel_needs_the_library_and_nothing_else(checkpoint, tmp_path)
     run("-m", "pip", "install", "--no-deps", "--target", target, wheel, cwd=tmp_path)
     for folder in ("encoder", "gliner", "pipeline", "en_try-0.0.0"):
         shutil.rmtree(tmp_path / folder)
-    code = f"import en_try; print([s.text for s in en_try.load()({TEXTS[0]!r}).spans['sc']])"
+    code = f"import en_try; doc = en_try.load()({TEXTS[0]!r}); "
+    code += "print([span.text for span in doc.spans['sc']])"
     printed = run("-c", code, cwd=target, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "empty"))
     assert printed.strip() == str(expected)
