@@ -33,3 +33,15 @@ def test_other_weights_are_refused(tmp_path, monkeypatch, capsys):
         minilm.main(tmp_path / "minilm")
     assert "sha256" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == [tmp_path / "minilm"]  # what was there is unharmed
+
+
+def test_no_network_is_said(tmp_path, monkeypatch, capsys):
+    import minilm
+
+    monkeypatch.setattr(
+        minilm.subprocess, "run", lambda command: type("Done", (), {"returncode": 1})
+    )
+    with pytest.raises(SystemExit):
+        minilm.main(tmp_path / "minilm")
+    assert "Is there a network that pip can use?" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
