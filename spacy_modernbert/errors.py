@@ -219,7 +219,7 @@ class Errors(metaclass=_Coded):
         "This component takes the vectors of the shared transformer (`features = 'doc'`), so its own copy "
         "of the text encoder can't be trained. Set `training.freeze = [\"encoder\"]`, or `features` to 'own'."
     )
-    SM154 = (
+    SM155 = (
         "Nothing can be learnt: the examples are annotated with {annotated}, and the component's labels "
         "are {labels}. Give `labels` the names of the annotation, with the words that the model shall "
         "read, such as {{'PERSON': 'person'}}, or leave `labels` empty to take those of the examples. A component that shall not learn belongs into "

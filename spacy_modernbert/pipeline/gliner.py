@@ -253,7 +253,7 @@ class GlinerPipe(Pipe):
 
         Raises:
             FileNotFoundError: SM040, SM041, SM100 where there is no such checkpoint or encoder.
-            ValueError: SM154 where nothing is annotated with any of the labels.
+            ValueError: SM155 where nothing is annotated with any of the labels.
         """
         if encoder is None:
             self.model.initialize()

@@ -68,7 +68,7 @@ def check_labels(examples: Iterable[Example], labels: Iterable[str], *, spans_ke
         spans_key: Group of ``doc.spans`` with the annotation.
 
     Raises:
-        ValueError: SM154 where something is annotated, but nothing with any of the labels.
+        ValueError: SM155 where something is annotated, but nothing with any of the labels.
     """
     known = set(labels)
     found: set[str] = set()
@@ -81,7 +81,7 @@ def check_labels(examples: Iterable[Example], labels: Iterable[str], *, spans_ke
             return
     if found:
         annotated, ours = (sorted(names)[:_NAMED] for names in (found, known))
-        raise ValueError(Errors.SM154.format(annotated=annotated, labels=ours))
+        raise ValueError(Errors.SM155.format(annotated=annotated, labels=ours))
 
 
 def warn_of_lost(model: Model, batches: Iterable[Gold]) -> None:

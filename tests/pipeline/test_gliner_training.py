@@ -128,7 +128,7 @@ def test_configured_labels_stay(folders):
 def test_labels_that_nothing_is_annotated_with(folders):
     """`person` where the annotation says PERSON would teach that there are none."""
     nlp = make(folders, labels=["person", "company"])
-    with pytest.raises(ValueError, match=r"SM154.*'ORG', 'PERSON', 'city'.*'company', 'person'"):
+    with pytest.raises(ValueError, match=r"SM155.*'ORG', 'PERSON', 'city'.*'company', 'person'"):
         nlp.initialize(lambda: examples(nlp))
     nlp = make(folders, labels=["person", "city"])  # one will do
     nlp.initialize(lambda: examples(nlp))
