@@ -210,6 +210,10 @@ class Errors(metaclass=_Coded):
         "This component takes the vectors of the shared transformer (`features = 'doc'`), so its own copy "
         "of the text encoder can't be trained. Set `training.freeze = [\"encoder\"]`, or `features` to 'own'."
     )
+    SM154 = (
+        "`head_start = 'similar'` needs a new bi-encoder that scores spans, and labels: name a `labels_encoder`, "
+        "keep `kind = 'span'`, and give labels, or examples with labels. Or use `head_start = 'random'`."
+    )
 
     # SetFit (setfit/)
     SM200 = (
