@@ -76,7 +76,8 @@ def save_folder(model: GlinerModel, folder: Path, *, half: bool = False) -> None
     config = saved_config(model.config, model.network.structure, model.piecer)
     with atomic_path(folder / CONFIG) as path:
         path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf8")
-    tensors, aliases = model.network.state_dict(), {}
+    tensors: dict[str, Tensor] = model.network.state_dict()
+    aliases: dict[str, str] = {}
     if half:
         tensors, aliases = _without_copies({name: t.half() for name, t in tensors.items()})
     write_tensors(folder / SAFETENSORS, tensors, {**aliases, "format": "pt"})
