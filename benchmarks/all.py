@@ -31,6 +31,7 @@ from tqdm import tqdm
 from wasabi import msg
 
 HERE = Path(__file__).resolve().parent
+EMBEDDED = HERE.parent / "assets" / "models" / "gliner-minilm"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -55,10 +56,11 @@ class Benchmark:
 def list_benchmarks(folder: Path, encoder: Path, minilm: Path) -> list[Benchmark]:
     """List all calls, in the order of the table."""
     gliner = ["--tokenizer", str(encoder), "--texts", str(folder / "texts.txt"), "--threads", "1"]
-    speed = ["speed", str(minilm), str(folder / "ner" / "train.jsonl.gz")]
-    few_entities = ["fewshot", str(minilm), str(folder / "ner")]
+    speed = ["speed", str(minilm), str(folder / "ner" / "sentences" / "train.jsonl.gz")]
+    few_entities = ["fewshot", str(minilm), str(folder / "ner" / "sentences")]
     few_texts = ["accuracy", str(folder / "textcat"), str(minilm), "--sets", "town"]
     few_texts += ["--results", str(folder / "setfit.jsonl")]
+    zero_shot = [str(EMBEDDED), str(folder / "ner"), "--split", "test", "--per-label"]
     few = ["--sizes", "50", "--steps", "60", "--test", "77"]
     return [
         Benchmark(
@@ -75,6 +77,7 @@ def list_benchmarks(folder: Path, encoder: Path, minilm: Path) -> list[Benchmark
             [*gliner, "--n-texts", "16"],
             ("gliner",),
         ),
+        Benchmark("gliner zero-shot", "gliner_zeroshot.py", zero_shot, zero_shot),
         Benchmark(
             "gliner training", "gliner_training.py", [*speed, "--steps", "5"], speed, ("gliner",)
         ),

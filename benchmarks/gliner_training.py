@@ -1,7 +1,8 @@
 """Our training of a GLiNER beside upstream's, and few-shot learning beside spaCy's own pipes.
 
     python benchmarks/gliner_training.py speed ENCODER TRAIN --threads 1
-    python benchmarks/gliner_training.py fewshot ENCODER DATA --sizes 50 250 --steps 300
+    python benchmarks/gliner_training.py fewshot ENCODER DATA --start MODEL --sizes 50 250
+    python benchmarks/gliner_training.py forgetting ENCODER DATA --start MODEL --others FOLDER
 
 ENCODER is a checkpoint folder, such as MiniLM's. TRAIN is a file of JSON lines (``.gz``) with
 ``tokens``, ``text`` and ``entities`` in characters; DATA a folder with ``train.jsonl.gz`` and
@@ -9,8 +10,13 @@ ENCODER is a checkpoint folder, such as MiniLM's. TRAIN is a file of JSON lines 
 
 ``speed``: the same new checkpoint, the same texts in the same batches, every text asked about the
 same labels, both with AdamW at two rates. The first steps are left out. With one thread the clock
-is the CPU time of the process. ``fewshot``: all learn from the same sentences and start from the
-same encoder; F1 is spaCy's, of entities in the test file.
+is the CPU time of the process.
+
+``fewshot``: all learn from the same sentences, in the same number of steps. ``ner`` and ``spancat``
+start from the encoder; ours and gliner from the checkpoint MODEL, or from a new head on the encoder
+if there is none. F1 is spaCy's, of entities in the test file, at the threshold 0.5; seconds are CPU
+time. ``zero-shot`` is MODEL as it is. ``forgetting``: F1 on the label sets in FOLDER, which are not
+trained on, before and after MODEL is trained on DATA, without and with rehearsal.
 """
 
 from __future__ import annotations
@@ -37,6 +43,7 @@ sys.path.sort(key=str(Path(__file__).parent).__eq__)
 
 import spacy
 import torch
+from gliner_systems import LABELS as REHEARSED
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import minibatch
@@ -196,14 +203,25 @@ def make_examples(nlp: spacy.Language, rows: Sequence[Row]) -> list[Example]:
     return made
 
 
-def add_gliner(nlp: spacy.Language, encoder: Path, labels: list[str], steps: int) -> None:
-    """Ours, with a new head on the encoder."""
+def add_gliner(
+    nlp: spacy.Language,
+    encoder: Path,
+    labels: list[str],
+    steps: int,
+    start: Path | None,
+    **more: Any,
+) -> None:
+    """Ours, from a checkpoint, or with a new head on the encoder."""
     training = {
         **RATES, "negative_ratio": None, "drop_types": 0.0, "max_types": len(labels),
-        "total_steps": steps, "dropout": 0.1,
+        "total_steps": steps, "dropout": 0.1, **more,
     }  # fmt: skip
-    nlp.add_pipe("gliner", config={"training": training, "labels": labels, "device": "cpu"})
-    nlp.config["initialize"]["components"]["gliner"] = {"encoder": str(encoder)}
+    config = {"training": training, "labels": labels, "device": "cpu"}
+    if start is not None:
+        config["model"] = {"name": str(start)}
+    else:
+        nlp.config["initialize"]["components"]["gliner"] = {"encoder": str(encoder)}
+    nlp.add_pipe("gliner", config=config)
 
 
 def tok2vec(encoder: Path) -> dict[str, Any]:
@@ -242,41 +260,48 @@ SCORES = {"ours": "ents_f", "ner": "ents_f", "spancat": "spans_sc_f"}
 
 
 def learn(
-    system: str, encoder: Path, train: Sequence[Row], test: Sequence[Row], steps: int
-) -> tuple[float, float]:
-    """F1 and seconds of one of the pipes, all with the same batches."""
+    system: str,
+    encoder: Path,
+    train: Sequence[Row],
+    test: Sequence[Row],
+    steps: int,
+    start: Path | None,
+    **more: Any,
+) -> tuple[float, float, spacy.Language]:
+    """F1 and seconds of one of the pipes, all with the same batches, and the pipeline."""
     from thinc.api import Adam, warmup_linear
 
     nlp = spacy.blank("en")
-    SYSTEMS[system](nlp, encoder, labels_of(train, 100), steps)
+    SYSTEMS[system](nlp, encoder, labels_of(train, 100), steps, start, **more)
     examples = make_examples(nlp, train)
-    start = time.perf_counter()
+    clock = time.process_time()
     nlp.initialize(lambda: examples)
-    sgd = Adam(warmup_linear(RATES["encoder_rate"] * 2, steps // 10, steps), L2=0.01)
+    sgd = Adam(warmup_linear(RATES["encoder_rate"] * 2, steps // 10, max(steps, 1)), L2=0.01)
     rng = random.Random(0)
     for _ in range(steps):
         batch = [examples[i] for i in rng.sample(range(len(examples)), min(BATCH, len(examples)))]
         nlp.update(batch, sgd=sgd, drop=0.1)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - clock
     scores = nlp.evaluate(make_examples(nlp, test))
-    return 100 * scores[SCORES[system]], seconds
+    return 100 * scores[SCORES[system]], seconds, nlp
 
 
 def upstream_learn(
-    encoder: Path, train: Sequence[Row], test: Sequence[Row], steps: int
+    encoder: Path, train: Sequence[Row], test: Sequence[Row], steps: int, start: Path | None
 ) -> tuple[float, float]:
-    """F1 and seconds of upstream's trainer, from the same new head; ours reads its checkpoint."""
+    """F1 and seconds of upstream's trainer, from the same start; ours reads its checkpoint."""
     from gliner import GLiNER
 
     labels = labels_of(train, 100)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "model"
-        save_folder(new_gliner(load_encoder(encoder), names=(str(encoder), "")), folder)
+        folder = start or Path(name) / "model"
+        if start is None:
+            save_folder(new_gliner(load_encoder(encoder), names=(str(encoder), "")), folder)
         model = GLiNER.from_pretrained(str(folder), local_files_only=True)
         model.config.max_types = len(labels)
-        start = time.perf_counter()
+        clock = time.process_time()
         upstream_trainer(model, upstream_data(train, labels), steps, BATCH, Path(name)).train()
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - clock
         model.save_pretrained(Path(name) / "learnt")
         nlp = spacy.blank("en")
         made = {"name": str(Path(name) / "learnt")}
@@ -285,18 +310,61 @@ def upstream_learn(
     return 100 * scores["ents_f"], seconds
 
 
-def fewshot(encoder: Path, data: Path, *, sizes: Sequence[int], steps: int, test: int) -> None:
+def fewshot(
+    encoder: Path, data: Path, *, start: Path | None, sizes: Sequence[int], steps: int, test: int
+) -> None:
     """Print F1 and seconds of each system, by number of sentences."""
-    rows, held_out = read(data / "train.jsonl.gz"), read(data / "test.jsonl.gz", test)
-    random.Random(0).shuffle(rows)
-    print(f"| {data.name} | " + " | ".join((*SYSTEMS, "gliner")) + " |")
-    print("|---" * (len(SYSTEMS) + 2) + "|")
+    rows, held_out = splits(data, test)
+    first = [] if start is None else ["zero-shot"]
+    print(f"| {data.name} | " + " | ".join((*first, *SYSTEMS, "gliner")) + " |")
+    print("|---" * (len(SYSTEMS) + len(first) + 2) + "|")
     for size in sizes:
         train = rows[:size] if size else rows
-        results = [learn(system, encoder, train, held_out, steps) for system in SYSTEMS]
-        results.append(upstream_learn(encoder, train, held_out, steps))
-        cells = " | ".join(f"{f1:.1f} in {seconds:.0f} s" for f1, seconds in results)
+        results = [learn("ours", encoder, train, held_out, 0, start)[:2] for _ in first]
+        results += [learn(s, encoder, train, held_out, steps, start)[:2] for s in SYSTEMS]
+        results.append(upstream_learn(encoder, train, held_out, steps, start))
+        cells = " | ".join(f"{f:.1f} in {seconds:.0f} s" for f, seconds in results)
         print(f"| {len(train)} sentences | {cells} |", flush=True)
+
+
+def forgetting(
+    encoder: Path,
+    data: Path,
+    *,
+    start: Path,
+    others: Path,
+    sizes: Sequence[int],
+    steps: int,
+    test: int,
+) -> None:
+    """Print F1 on labels that are trained, and on others, before and after, with and without."""
+    import gliner_zeroshot as zeroshot
+
+    rows, held_out = splits(data, test)
+    unseen = {name: read(others / name / "dev.jsonl.gz", test) for name in zeroshot.SETS}
+    asked = sorted({span[2] for some in unseen.values() for row in some for span in row["spans"]})
+    ways = {"before": (0, {}), "trained": (steps, {})}
+    for weight in (0.3, 1.0):
+        rehearsal = {"rehearse": weight, "rehearse_labels": REHEARSED}
+        ways[f"with rehearsal, {weight}"] = (steps, rehearsal)
+    print(f"| | {data.name} | labels not trained | seconds |\n|---|---|---|---|")
+    known = set(asked) & set(REHEARSED)
+    for size in sizes:
+        for name, (count, more) in ways.items():
+            found, seconds, nlp = learn(
+                "ours", encoder, rows[:size] if size else rows, held_out, count, start, **more
+            )
+            model = nlp.get_pipe("gliner").model.shims[0].gliner
+            mean = statistics.mean(zeroshot.score(model, some, 0.5) for some in unseen.values())
+            print(f"| {name} | {found:.1f} | {mean:.1f} | {seconds:.0f} |", flush=True)
+    print(f"\n{len(known)} of the {len(asked)} labels not trained are among those rehearsed.")
+
+
+def splits(data: Path, test: int) -> tuple[list[Row], list[Row]]:
+    """Shuffled sentences to learn from, and the first ones to be asked about."""
+    rows = read(data / "train.jsonl.gz")
+    random.Random(0).shuffle(rows)
+    return rows, read(data / "test.jsonl.gz", test)
 
 
 def main() -> None:
@@ -310,18 +378,27 @@ def main() -> None:
     one.add_argument("--batch", type=int, default=BATCH)
     one.add_argument("--threads", type=int, default=1)
     two = commands.add_parser("fewshot")
-    two.add_argument("encoder", type=Path)
-    two.add_argument("data", type=Path)
-    two.add_argument("--sizes", type=int, nargs="+", default=[50, 250, 0], help="0: all")
-    two.add_argument("--steps", type=int, default=300)
-    two.add_argument("--test", type=int, default=500, help="sentences to be asked about")
+    three = commands.add_parser("forgetting")
+    for part in (two, three):
+        part.add_argument("encoder", type=Path)
+        part.add_argument("data", type=Path)
+        part.add_argument("--start", type=Path, required=part is three)
+        part.add_argument("--steps", type=int, default=300)
+        part.add_argument("--test", type=int, default=500, help="sentences to be asked about")
+        part.add_argument("--sizes", type=int, nargs="+", default=[250], help="0: all")
+        part.add_argument("--threads", type=int, default=1)
+    two.set_defaults(sizes=[50, 250, 0])
+    three.add_argument("--others", type=Path, required=True)
     given = vars(parser.parse_args())
     warnings.simplefilter("ignore")
+    torch.set_num_threads(given["threads"])
     command = given.pop("command")
     if command == "speed":
         speed(given.pop("encoder"), given.pop("train"), **given)
-    else:
-        fewshot(given.pop("encoder"), given.pop("data"), **given)
+        return
+    del given["threads"]
+    run = fewshot if command == "fewshot" else forgetting
+    run(given.pop("encoder"), given.pop("data"), **given)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ def make_inputs(corpus: Path, folder: Path) -> None:
 
     Args:
         corpus: The folder that the project's steps `corpus` and `requests` wrote.
-        folder: Gets `texts.txt`, `ner/` with sentences and their entities, and `textcat/town/` with
-            the messages and their labels; the latter two as `train.jsonl.gz` and `test.jsonl.gz`.
+        folder: Gets `texts.txt`, `ner/sentences/` with the sentences and their entities, and
+            `textcat/town/` with the messages and their labels; the latter two as `train.jsonl.gz`
+            and `test.jsonl.gz`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     texts = (corpus / "train.txt").read_text(encoding="utf8").splitlines()
@@ -32,7 +33,7 @@ def make_inputs(corpus: Path, folder: Path) -> None:
     for part, file in PARTS.items():
         sentences = (entity_row(doc) for doc in read(corpus / f"{file}.spacy"))
         messages = (category_row(doc) for doc in read(corpus / f"requests_{file}.spacy"))
-        write(folder / "ner" / f"{part}.jsonl.gz", sentences)
+        write(folder / "ner" / "sentences" / f"{part}.jsonl.gz", sentences)
         write(folder / "textcat" / "town" / f"{part}.jsonl.gz", messages)
 
 
@@ -42,8 +43,10 @@ def read(path: Path) -> Iterator[Doc]:
 
 
 def entity_row(doc: Doc) -> dict[str, Any]:
-    """Give a sentence with its entities in characters."""
-    entities = [{"start": e.start_char, "end": e.end_char, "label": e.label_} for e in doc.ents]
+    """Give a sentence with its entities in characters, and their labels as words."""
+    entities = [
+        {"start": e.start_char, "end": e.end_char, "label": e.label_.lower()} for e in doc.ents
+    ]
     return {"text": doc.text, "tokens": [token.text for token in doc], "entities": entities}
 
 

@@ -11,7 +11,7 @@ start with `#` are skipped. Entities neither nest nor overlap.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +71,11 @@ def parse_line(line: str, number: int = 0) -> Sentence:
         raise FormatError(
             f"line {number}: expected one of {DOMAINS} and a tab, found {line[:30]!r}"
         )
+    return Sentence(domain, *parse_marked(marked, number, LABELS), number)
+
+
+def parse_marked(marked: str, number: int, labels: Sequence[str]) -> tuple[str, tuple[Entity, ...]]:
+    """Read a text with its entities in brackets. Raises `FormatError`."""
     text = ""
     entities: list[Entity] = []
     at = 0
@@ -83,11 +88,13 @@ def parse_line(line: str, number: int = 0) -> Sentence:
         start = len(text)
         text += ESCAPED.sub(r"\1", part["plain"] or part["surface"])
         if part["label"] is not None:
-            if part["label"] not in LABELS:
-                raise FormatError(f"line {number}: the label {part['label']!r} is none of {LABELS}")
+            if part["label"] not in labels:
+                raise FormatError(
+                    f"line {number}: the label {part['label']!r} is none of {tuple(labels)}"
+                )
             entities.append(Entity(start, len(text), part["label"]))
         at = part.end()
-    return Sentence(domain, text, tuple(entities), number)
+    return text, tuple(entities)
 
 
 def format_line(sentence: Sentence) -> str:

@@ -219,11 +219,15 @@ class Errors(metaclass=_Coded):
         "This component takes the vectors of the shared transformer (`features = 'doc'`), so its own copy "
         "of the text encoder can't be trained. Set `training.freeze = [\"encoder\"]`, or `features` to 'own'."
     )
+    SM154 = (
+        "`head_start = 'similar'` needs a new bi-encoder that scores spans, and labels: name a `labels_encoder`, "
+        "keep `kind = 'span'`, and give labels, or examples with labels. Or use `head_start = 'random'`."
+    )
     SM155 = (
         "Nothing can be learnt: the examples are annotated with {annotated}, and the component's labels "
         "are {labels}. Give `labels` the names of the annotation, with the words that the model shall "
-        "read, such as {{'PERSON': 'person'}}, or leave `labels` empty to take those of the examples. A component that shall not learn belongs into "
-        "`frozen_components`."
+        "read, such as {{'PERSON': 'person'}}, or leave `labels` empty to take those of the examples. A "
+        "component that shall not learn belongs into `frozen_components`."
     )
 
     # SetFit (setfit/)

@@ -77,6 +77,7 @@ def convert_gliner(
     encoder: Annotated[
         Path | None, typer.Option(help="Folder for the text encoder alone, to share it")
     ] = None,
+    half: Annotated[bool, typer.Option("--half", help="Write weights in float16")] = False,
 ) -> None:
     """Copy a GLiNER checkpoint into a folder that needs no other: safetensors, tokenizers, configs.
 
@@ -88,7 +89,7 @@ def convert_gliner(
     from ..gliner.convert import convert
 
     try:
-        convert(source, output, encoder=encoder)
+        convert(source, output, encoder=encoder, half=half)
     except (OSError, ValueError) as error:
         msg.fail(f"Can't convert {source}", str(error), exits=1)
     msg.good(f"Saved a self-contained GLiNER checkpoint to {output}")

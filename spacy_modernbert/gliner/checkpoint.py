@@ -32,7 +32,7 @@ from .config import CONFIG, GlinerConfig
 from .model import GlinerModel
 from .network import Gliner
 from .prompt import marker_names
-from .structure import Structure
+from .structure import LABELS, TEXT, Structure
 
 LABELS_TOKENIZER = "labels_tokenizer"
 _FORMAT = "spacy_modernbert_gliner"
@@ -61,15 +61,26 @@ def load_folder(
     return GlinerModel(network, piecer, _labels_piecer(network, folder))
 
 
-def save_folder(model: GlinerModel, folder: Path) -> None:
-    """Write a checkpoint folder. Each file appears whole or not at all, the weights last."""
+def save_folder(model: GlinerModel, folder: Path, *, half: bool = False) -> None:
+    """Write a checkpoint folder. Each file appears whole or not at all, the weights last.
+
+    Args:
+        model: The model.
+        folder: The folder.
+        half: Whether weights are written in float16, and those of a bi-encoder's two encoders that
+            are equal only once: for shipping. They are computed with in float32 all the same.
+    """
     model.piecer.save(folder)
     if model.labels_piecer is not None:
         model.labels_piecer.save(folder / LABELS_TOKENIZER)
     config = saved_config(model.config, model.network.structure, model.piecer)
     with atomic_path(folder / CONFIG) as path:
         path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf8")
-    write_tensors(folder / SAFETENSORS, model.network.state_dict(), {"format": "pt"})
+    tensors: dict[str, Tensor] = model.network.state_dict()
+    aliases: dict[str, str] = {}
+    if half:
+        tensors, aliases = _without_copies({name: t.half() for name, t in tensors.items()})
+    write_tensors(folder / SAFETENSORS, tensors, {**aliases, "format": "pt"})
 
 
 def to_bytes(model: GlinerModel) -> bytes:
@@ -147,6 +158,16 @@ def saved_config(config: GlinerConfig, structure: Structure, piecer: Piecer) -> 
         # Told both numbers, upstream adds no tokens to the tokenizer that has them already.
         content.update(class_token_index=ent, vocab_size=structure.vocabulary)
     return content
+
+
+def _without_copies(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Leave out what both encoders have alike, and say where it is: `read_weights` undoes it."""
+    aliases = {}
+    for name in [name for name in tensors if name.startswith(LABELS)]:
+        twin = tensors.get(name.replace(LABELS, TEXT))
+        if twin is not None and twin.shape == tensors[name].shape and twin.equal(tensors[name]):
+            aliases[name] = name.replace(LABELS, TEXT)
+    return {name: tensor for name, tensor in tensors.items() if name not in aliases}, aliases
 
 
 def _labels_piecer(network: Gliner, folder: Path) -> Piecer | None:

@@ -32,7 +32,9 @@ from .structure import read_structure, used_weights
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
-def convert(source: str | Path, target: Path, *, encoder: Path | None = None) -> None:
+def convert(
+    source: str | Path, target: Path, *, encoder: Path | None = None, half: bool = False
+) -> None:
     """Write a complete, safetensors-only copy of a checkpoint, which upstream gliner loads, too.
 
     Args:
@@ -40,6 +42,7 @@ def convert(source: str | Path, target: Path, *, encoder: Path | None = None) ->
             the local cache where they are there.
         target: The folder to write; what of its name is there is replaced.
         encoder: Folder for the text encoder alone, as a checkpoint that any pipe can use.
+        half: Whether weights are written in float16; see `checkpoint.save_folder`.
 
     Raises:
         FileNotFoundError: SM040, SM041, SM100 where there is no such checkpoint.
@@ -50,7 +53,7 @@ def convert(source: str | Path, target: Path, *, encoder: Path | None = None) ->
     if target.exists() and target.samefile(folder):
         raise ValueError(Errors.SM113.format(source=source))
     model = load(source)
-    save_folder(model, target)
+    save_folder(model, target, half=half)
     if encoder is not None:
         save_encoder(Checkpoint(model.network.encoder, model.piecer), encoder)
 

@@ -40,8 +40,9 @@ class Source:
 class MixedCorpus:
     """Draws examples from several corpora, so that labels of one are no negatives in another.
 
-    Every Doc gets the labels of its own corpus as ``doc._.gliner_labels``. The reader is called
-    once an epoch, and goes on in each corpus where it left off.
+    Every Doc gets the labels of its own corpus as ``doc._.gliner_labels``, unless it was saved with
+    labels of its own (``DocBin(store_user_data=True)``). The reader is called once an epoch, and
+    goes on in each corpus where it left off.
 
     Attributes:
         sources: The corpora, by name.
@@ -110,8 +111,9 @@ class _Deck:
 
     def example(self, doc: Doc) -> Example:
         predicted = _blank(doc)
+        own = getattr(doc._, EXTENSION)
         for one in (predicted, doc):
-            setattr(one._, EXTENSION, self.labels)
+            setattr(one._, EXTENSION, self.labels if own is None else own)
         return Example(predicted, doc)
 
 

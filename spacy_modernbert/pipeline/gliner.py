@@ -24,7 +24,7 @@ from ..gliner.decoding import decode
 from ..gliner.plan import WordText
 from .fork import guard_forks
 from .gliner_gold import EXTENSION, Gold, find_labels, install_extension, read_gold, read_plain
-from .gliner_labels import Labels, read_labels, read_thresholds, warn_of_typos
+from .gliner_labels import Labels, all_words, read_labels, read_thresholds, warn_of_typos
 from .gliner_model import Question
 from .gliner_shared import take_vectors
 from .gliner_start import NewHead, check_labels, start_new, warn_of_lost
@@ -232,6 +232,8 @@ class GlinerPipe(Pipe):
         max_len: int = 384,
         hidden_size: int | None = None,
         head_dropout: float = 0.4,
+        head_start: Literal["random", "similar"] = "random",
+        phrases: dict[str, list[str]] | None = None,
     ) -> None:
         """Load the checkpoint that the config names, or make a new one, and take in the labels.
 
@@ -250,24 +252,30 @@ class GlinerPipe(Pipe):
             max_len: Most words that a new head reads at once.
             hidden_size: Width of the new head; None: that of the encoder.
             head_dropout: Dropout rate in the new head.
+            head_start: Whether a new head starts from random weights, or, in a bi-encoder that
+                scores spans, from how like each other its encoders find words and labels.
+            phrases: Label -> phrasings, of which one is drawn each time, besides those of the
+                ``training`` settings; not saved with the pipeline.
 
         Raises:
             FileNotFoundError: SM040, SM041, SM100 where there is no such checkpoint or encoder.
-            ValueError: SM155 where nothing is annotated with any of the labels.
+            ValueError: SM154 where this head can't start from likeness, SM155 where nothing is
+                annotated with any of the labels.
         """
-        if encoder is None:
-            self.model.initialize()
-        else:
-            head = NewHead(kind, max_width, max_len, hidden_size, head_dropout)
-            start_new(self.model, encoder, labels_encoder, head)
         key, settings = self.cfg["spans_key"], self.teacher.settings
         if labels is None and not self.cfg["labels"]:
             labels = find_labels(get_examples(), spans_key=key, table=settings.label_words)
+        if encoder is None:
+            self.model.initialize()
+        else:
+            head = NewHead(kind, max_width, max_len, hidden_size, head_dropout, head_start)
+            words = all_words(read_labels(labels or self.cfg["labels"]), phrases or {})
+            start_new(self.model, encoder, labels_encoder, head, words)
         if labels is not None:
             self.set_labels(labels)
         if self.cfg["labels"]:
             check_labels(get_examples(), self.labels, spans_key=key)
-        self.teacher.prepare(nlp)
+        self.teacher.prepare(nlp, phrases)
         batches = util.minibatch(get_examples(), CHUNK)
         warn_of_lost(self.model, (self._gold(batch) for batch in batches))
 

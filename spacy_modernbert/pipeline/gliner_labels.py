@@ -47,6 +47,12 @@ def read_labels(labels: Labels) -> dict[str, str]:
     return dict(zip(names, words, strict=True))
 
 
+def all_words(labels: Mapping[str, str], phrases: Mapping[str, Sequence[str]]) -> list[str]:
+    """Everything that a model may read of labels: their words, and other phrasings of them."""
+    words = [*labels.values(), *(words for options in phrases.values() for words in options)]
+    return list(dict.fromkeys(words))
+
+
 def read_thresholds(
     labels: Sequence[str], threshold: float, label_thresholds: Mapping[str, float]
 ) -> NDArray[np.float32]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from spacy.training import Example
 from thinc.api import Model
@@ -16,8 +17,11 @@ from ..encoder.precision import Precision
 from ..errors import Errors, Warnings
 from ..gliner.lessons import measure
 from ..gliner.new import Kind, new_gliner
+from ..gliner.similarity import start_similar
 from .gliner_gold import Gold, annotation, own_labels
 from .gliner_model import loaded, shim_of
+
+Start: TypeAlias = Literal["random", "similar"]
 
 # Labels that a message names.
 _NAMED = 5
@@ -25,16 +29,19 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class NewHead:
-    """Sizes of a head that is to be learnt; see `gliner.new.new_gliner`."""
+    """A head that is to be learnt; see `gliner.new.new_gliner` and `gliner.similarity`."""
 
     kind: Kind
     max_width: int
     max_len: int
     hidden_size: int | None
     dropout: float
+    start: Start
 
 
-def start_new(model: Model, encoder: str, labels_encoder: str | None, head: NewHead) -> None:
+def start_new(
+    model: Model, encoder: str, labels_encoder: str | None, head: NewHead, words: Sequence[str]
+) -> None:
     """Put a new head on an encoder, in place of whatever network the model has.
 
     Args:
@@ -42,7 +49,14 @@ def start_new(model: Model, encoder: str, labels_encoder: str | None, head: NewH
         encoder: Folder or hub name of the text encoder.
         labels_encoder: The same of the label encoder, for a bi-encoder.
         head: What the head is like.
+        words: What the model will read of labels.
+
+    Raises:
+        ValueError: SM154 where a head that starts by likeness can't be had.
     """
+    similar = head.start == "similar"
+    if similar and (labels_encoder is None or head.kind != "span" or not words):
+        raise ValueError(Errors.SM154)
     shim = shim_of(model)
     text = _load(encoder, shim.precision)
     labels = None if labels_encoder is None else _load(labels_encoder, shim.precision)
@@ -56,6 +70,8 @@ def start_new(model: Model, encoder: str, labels_encoder: str | None, head: NewH
         dropout=head.dropout,
         names=(encoder, labels_encoder or ""),
     )
+    if similar:
+        start_similar(gliner, words)
     shim.set(gliner)
 
 

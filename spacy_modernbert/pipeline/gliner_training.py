@@ -205,12 +205,21 @@ class Teacher:
         self.model = model
         self.settings = settings
         self.total_steps: int | None = None
+        self.phrases: Mapping[str, Sequence[str]] = settings.phrases
         self._trainer: Trainer | None = None
         self._before: GlinerModel | None = None
 
-    def prepare(self, nlp: Language | None) -> None:
-        """Forget an earlier training, and look up how long this one will be."""
+    def prepare(
+        self, nlp: Language | None, phrases: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        """Forget an earlier training, and look up how long this one will be.
+
+        Args:
+            nlp: The pipeline.
+            phrases: Phrasings for this training, besides those of the settings.
+        """
         self._trainer, self._before = None, None
+        self.phrases = {**self.settings.phrases, **(phrases or {})}
         training = {} if nlp is None else nlp.config.get("training", {})
         steps = training.get("max_steps")
         self.total_steps = steps if isinstance(steps, int) and steps > 0 else None
@@ -296,7 +305,7 @@ class Teacher:
     def _course(self, labels: Mapping[str, str]) -> Course:
         """The settings, with the length of the training and phrasings by what is read."""
         course = self.settings.course
-        schedule, phrases = course.schedule, self.settings.phrases
+        schedule, phrases = course.schedule, self.phrases
         if schedule.total_steps is None:
             schedule = replace(schedule, total_steps=self.total_steps)
         by_words = {labels.get(label, label): list(words) for label, words in phrases.items()}
@@ -308,5 +317,5 @@ class Teacher:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Teacher":
         copied = Teacher(copy.deepcopy(self.model, memo), self.settings)
-        copied.total_steps = self.total_steps
+        copied.total_steps, copied.phrases = self.total_steps, self.phrases
         return copied

@@ -9,10 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from spacy_modernbert.encoder.checkpoint import Checkpoint
 from spacy_modernbert.gliner.checkpoint import from_bytes, load_folder, save_folder, to_bytes
 from spacy_modernbert.gliner.convert import convert
+from spacy_modernbert.gliner.new import new_gliner
 from tests.gliner.answers import logits, predict, same
-from tests.gliner.tiny import KINDS, LABELS, TEXTS, tiny_model, tiny_piecer
+from tests.gliner.tiny import KINDS, LABELS, TEXTS, tiny_encoder, tiny_model, tiny_piecer
 
 WEIGHTS = "model.safetensors"
 CONFIG = "gliner_config.json"
@@ -72,6 +74,29 @@ def test_half_precision(saved):
         assert (one - other)[valid].abs().mean() < 0.2
     again = from_bytes(to_bytes(model), precision="bfloat16")
     assert same(predict(again, TEXTS, LABELS), predict(model, TEXTS, LABELS), tol=1e-6)
+
+
+def test_half_of_the_size_with_equal_tables_once(tmp_path):
+    text, labels = (Checkpoint(tiny_encoder(p), p) for p in [tiny_piecer(markers=False)] * 2)
+    model = new_gliner(text, labels)
+    save_folder(model, tmp_path / "full")
+    save_folder(model, tmp_path / "half", half=True)
+    full, half = ((tmp_path / name / WEIGHTS).stat().st_size for name in ("full", "half"))
+    assert half < 0.5 * full - text.encoder.config.vocab_size * text.encoder.hidden_size
+    again = load_folder(tmp_path / "half")
+    assert again.network.labels_encoder is not None
+    assert same(predict(again, TEXTS, LABELS), predict(model, TEXTS, LABELS), tol=5e-3)
+
+
+def test_upstream_loads_half_of_the_size(tmp_path):
+    gliner = pytest.importorskip("gliner")
+    piecer = tiny_piecer(markers=False)
+    text, labels = (Checkpoint(tiny_encoder(piecer), piecer) for _ in range(2))
+    save_folder(new_gliner(text, labels), tmp_path, half=True)
+    theirs = gliner.GLiNER.from_pretrained(str(tmp_path), local_files_only=True)
+    state = theirs.model.state_dict()
+    for name, tensor in load_folder(tmp_path).network.state_dict().items():
+        torch.testing.assert_close(state[name].float(), tensor.float(), msg=name)
 
 
 def test_a_projection_is_found_in_the_weights(tmp_path):

@@ -8,6 +8,7 @@ from spacy.tokens import DocBin, Span
 from spacy.util import registry
 
 from spacy_modernbert.pipeline.corpora import make_mixed_corpus
+from spacy_modernbert.pipeline.gliner_gold import install_extension
 
 
 @pytest.fixture
@@ -70,6 +71,23 @@ def test_every_doc_brings_the_labels_of_its_corpus(folder):
     given = mix(folder, news={"labels": {"PERSON": "human being"}})
     seen = [eg.reference._.gliner_labels for eg in given(spacy.blank("en"))]
     assert {"PERSON": "human being"} in seen
+
+
+def test_a_doc_may_bring_its_own_labels(folder):
+    nlp = spacy.blank("en")
+    install_extension()
+    docs = DocBin(store_user_data=True)
+    for labels in (("band",), {"ALBUM": "music album"}, None):
+        doc = nlp.make_doc("Abbey Road is by the Beatles")
+        doc.spans["sc"] = [Span(doc, 5, 6, "band")]
+        doc._.gliner_labels = labels
+        docs.add(doc)
+    docs.to_disk(folder / "own.spacy")
+    reader = make_mixed_corpus({"own": {"path": str(folder / "own.spacy")}}, shuffle=False)
+    found = [[one._.gliner_labels for one in (eg.predicted, eg.reference)] for eg in reader(nlp)]
+    assert found == [
+        [labels] * 2 for labels in (("band",), {"ALBUM": "music album"}, {"band": "band"})
+    ]
 
 
 def test_a_development_set_comes_once_and_in_order(folder):

@@ -14,6 +14,7 @@ from spacy.training import Example
 from spacy_modernbert.encoder.checkpoint import Checkpoint
 from spacy_modernbert.encoder.checkpoint import save_folder as save_encoder
 from spacy_modernbert.gliner.checkpoint import save_folder
+from spacy_modernbert.gliner.model import GlinerModel
 from tests.gliner.tiny import tiny_encoder, tiny_model, tiny_piecer
 
 TRAIN = [
@@ -163,6 +164,44 @@ def test_a_new_bi_encoder(folders):
     config = pipe.model.shims[0].gliner.config
     assert config.is_bi
     assert config.is_token
+
+
+def test_a_new_bi_encoder_that_starts_from_likeness(folders):
+    nlp = make(folders, "not there", training={"encoder_rate": 0.0, "head_rate": 0.0})
+    given = examples(nlp)
+    pipe, name = nlp.get_pipe("gliner"), str(folders / "encoder")
+    both = {"encoder": name, "labels_encoder": name, "head_start": "similar"}
+    pipe.initialize(lambda: given, **both, phrases={"ORG": ["company", "firm"]})
+    pipe.set_labels(["Lisbon"])
+    scores = [list(pipe(eg.predicted).spans["sc"].attrs["scores"]) for eg in given]
+    pipe.initialize(lambda: given, encoder=name, labels_encoder=name)
+    assert scores != [list(pipe(eg.predicted).spans["sc"].attrs["scores"]) for eg in given]
+
+
+@pytest.mark.parametrize("settings", [{"labels_encoder": None}, {"kind": "token"}])
+def test_only_bi_encoders_of_spans_start_from_likeness(folders, settings):
+    nlp = make(folders, "not there")
+    name = str(folders / "encoder")
+    given = {"encoder": name, "labels_encoder": name, "head_start": "similar", **settings}
+    with pytest.raises(ValueError, match="SM154"):
+        nlp.get_pipe("gliner").initialize(lambda: examples(nlp), **given)
+
+
+def test_phrases_of_the_initialisation_are_drawn_and_not_saved(folders, tmp_path, monkeypatch):
+    nlp = make(folders, "bi_span", training={"shuffle": False})
+    given = examples(nlp)
+    pipe = nlp.get_pipe("gliner")
+    pipe.initialize(lambda: given, nlp=nlp, phrases={"PERSON": ["human", "man or woman"]})
+    read = []
+    rows = GlinerModel.label_rows
+    monkeypatch.setattr(
+        GlinerModel, "label_rows", lambda self, words: read.extend(words) or rows(self, words)
+    )
+    for _ in range(12):
+        nlp.update(given)
+    assert {"human", "man or woman", "city", "organization"} == set(read)
+    nlp.to_disk(tmp_path)
+    assert "human" not in (tmp_path / "config.cfg").read_text()
 
 
 def weights(nlp):

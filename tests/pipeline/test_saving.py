@@ -1,7 +1,15 @@
 """A pipeline's folder is there whole, or as it was."""
 
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
 import spacy
+from spacy.tokens import DocBin, Span
+from spacy.training import loop
 
 from spacy_modernbert.pipeline.saving import save_whole
 
@@ -71,3 +79,80 @@ def test_a_full_disk_has_a_number(nlp, tmp_path, monkeypatch, told):
     assert str(caught.value).count("SM047") == 1
     assert names(tmp_path) == ["model"]
     spacy.load(tmp_path / "model")
+
+
+def test_the_best_model_is_a_whole_copy_or_none(nlp, tmp_path, monkeypatch):
+    nlp.to_disk(tmp_path / "model-last")
+    loop.shutil.copytree(tmp_path / "model-last", tmp_path / "model-best")
+    spacy.load(tmp_path / "model-best")
+
+    def fail(source, target):
+        target.mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "copytree", fail)
+    loop.shutil.rmtree(tmp_path / "model-best")
+    with pytest.raises(KeyboardInterrupt):
+        loop.shutil.copytree(tmp_path / "model-last", tmp_path / "model-best")
+    assert names(tmp_path) == [".model-best.new", "model-last"]
+    monkeypatch.undo()
+    loop.shutil.copytree(tmp_path / "model-last", tmp_path / "model-best")
+    assert names(tmp_path) == ["model-best", "model-last"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_training_is_interrupted_at_any_time(tmp_path, how):
+    """Folders that are there can be loaded, whenever it was."""
+    config = tmp_path / "config.cfg"
+    config.write_text(CONFIG.format(data=tmp_path / "data.spacy"))
+    nlp = spacy.blank("en")
+    doc = nlp.make_doc("It rained in Lisbon")
+    doc.set_ents([Span(doc, 3, 4, "city")])
+    DocBin(docs=[doc] * 4).to_disk(tmp_path / "data.spacy")
+    command = [
+        sys.executable,
+        "-m",
+        "spacy",
+        "train",
+        str(config),
+        "--output",
+        str(tmp_path / "out"),
+    ]
+    for delay in (0.0, 0.05, 0.13, 0.29):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while not (tmp_path / "out" / "model-last").exists() and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(delay)
+        process.send_signal(how)
+        process.wait(60)
+        for folder in (tmp_path / "out").glob("model-*"):
+            assert spacy.load(folder).pipe_names == ["ner"]
+
+
+CONFIG = """
+[nlp]
+lang = "en"
+pipeline = ["ner"]
+
+[components.ner]
+factory = "ner"
+
+[corpora.train]
+@readers = "spacy.Corpus.v1"
+path = "{data}"
+
+[corpora.dev]
+@readers = "spacy.Corpus.v1"
+path = "{data}"
+
+[training]
+train_corpus = "corpora.train"
+dev_corpus = "corpora.dev"
+max_steps = 20000
+patience = 0
+eval_frequency = 1
+
+[training.before_to_disk]
+@callbacks = "spacy_modernbert.atomic_save.v1"
+"""

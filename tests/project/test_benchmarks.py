@@ -72,7 +72,7 @@ def test_inputs_are_made_of_the_corpus(root, tmp_path):
     convert_requests.main(root / "assets" / "requests.txt", tmp_path / "corpus")
     make_inputs(tmp_path / "corpus", tmp_path / "inputs")
     assert len((tmp_path / "inputs" / "texts.txt").read_text().split()) >= WORDS
-    for folder, key in (("ner", "entities"), ("textcat/town", "label")):
+    for folder, key in (("ner/sentences", "entities"), ("textcat/town", "label")):
         with gzip.open(tmp_path / "inputs" / folder / "test.jsonl.gz", "rt") as file:
             rows = [json.loads(line) for line in file]
         assert len(rows) > 70

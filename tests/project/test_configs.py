@@ -44,4 +44,4 @@ def test_every_config_says_its_overrides(root):
     for path in (root / "configs").glob("*.cfg"):
         comment = path.read_text(encoding="utf8").split("[paths]")[0]
         assert comment.startswith("# ")
-        assert "--paths." in comment or path.stem in ("textcat", "shared")
+        assert "--paths." in comment or path.stem in ("textcat", "shared", "gliner_generalist")

@@ -1,0 +1,64 @@
+"""A new bi-encoder whose scores begin as likeness."""
+
+import numpy as np
+import pytest
+import torch
+
+from spacy_modernbert.gliner.new import new_gliner
+from spacy_modernbert.gliner.similarity import start_similar
+from spacy_modernbert.gliner.training import Course, Trainer
+from tests.gliner.test_new import backbone
+from tests.gliner.test_training import FAST, FIXED, LABELS
+from tests.gliner.test_training import TEXTS as GOLD
+from tests.gliner.tiny import TEXTS
+
+WORDS = [*LABELS, *(word for text in TEXTS for word in text.split())]
+
+
+def make(width=None, **settings):
+    model = new_gliner(backbone(), backbone(), width=width, dropout=0.0)
+    start_similar(model, WORDS, **settings)
+    return model
+
+
+def scores(model, words, labels):
+    """Scores of the spans of one word, and the vectors they come from."""
+    row = model.prompter.encode([words])[0]
+    row = model.prompter.row(model.prompter.prompt(labels[:1]), row, 0, len(words))
+    with torch.no_grad():
+        features = model.network.encode([row], model.encode_labels(labels))
+        found = model.network(features)[0][:, 0]
+    return found, features
+
+
+def test_a_span_of_one_word_scores_its_likeness():
+    words, labels = TEXTS[0].split(), LABELS
+    found, features = scores(make(strength=0.5, offset=0.0), words, labels)
+    expected = 0.5 * features.words @ features.labels.T
+    # What is left of the random weights makes a small difference.
+    assert float((found - expected).std()) < 0.15 * float(expected.std())
+
+
+def test_the_offset_is_that_of_the_average_label():
+    model = make(strength=0.0, offset=-3.0)
+    found, _ = scores(model, TEXTS[0].split(), list(dict.fromkeys(WORDS)))
+    assert float(found.mean()) == pytest.approx(-3.0, abs=0.3)
+
+
+def test_a_narrow_head_keeps_most_of_the_likeness():
+    wide, _ = scores(make(), TEXTS[1].split(), LABELS)
+    narrow, _ = scores(make(width=16), TEXTS[1].split(), LABELS)
+    assert np.corrcoef(wide.flatten(), narrow.flatten())[0, 1] > 0.9
+
+
+def test_it_learns_on():
+    trainer = Trainer(make(), Course(schedule=FAST, sampling=FIXED))
+    losses = [trainer.step(GOLD) for _ in range(30)]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("settings", [{"labels": None}, {"kind": "token"}])
+def test_other_kinds_are_refused(settings):
+    labels = settings.pop("labels", backbone())
+    with pytest.raises(TypeError):
+        start_similar(new_gliner(backbone(), labels, **settings), LABELS)
