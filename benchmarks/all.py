@@ -60,7 +60,7 @@ def list_benchmarks(folder: Path, encoder: Path, minilm: Path) -> list[Benchmark
     few_entities = ["fewshot", str(minilm), str(folder / "ner" / "sentences")]
     few_texts = ["accuracy", str(folder / "textcat"), str(minilm), "--sets", "town"]
     few_texts += ["--results", str(folder / "setfit.jsonl")]
-    zero_shot = [str(EMBEDDED), str(folder / "ner"), "--split", "test", "--per-label"]
+    zero_shot = [str(EMBEDDED), str(folder / "ner"), "--sets", "sentences", "--split", "test"]
     few = ["--sizes", "50", "--steps", "60", "--test", "77"]
     return [
         Benchmark(
