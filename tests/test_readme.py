@@ -48,6 +48,7 @@ def hub_cache(checkpoint, tmp_path, monkeypatch):
         add_to_cache(tmp_path, name, folder)
     for constant in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         monkeypatch.setenv(constant, str(tmp_path))
+    (tmp_path / "assets").symlink_to(ROOT / "assets")
     return tmp_path
 
 
@@ -74,7 +75,53 @@ def test_what_setfit_prints_is_what_is_said(tmp_path, monkeypatch):
         assert one == pytest.approx(other, abs=0.05)
 
 
-@pytest.mark.parametrize("text", blocks("ini"))
+def test_what_gliner_prints_is_what_is_said(hub_cache):
+    """With the model that comes along. Scores move a little from one processor to the next."""
+    (code,) = [code for code in blocks("python") if "gliner-minilm" in code]
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=hub_cache, capture_output=True, text=True, check=True)
+    printed = [ast.literal_eval(line) for line in done.stdout.splitlines()]
+    said = [ast.literal_eval(line) for line in re.findall(r"^# (\[.*\])$", code, re.MULTILINE)]
+    assert len(said) == 4
+    assert all(said)
+    assert printed[1] == pytest.approx(said[1], abs=0.05)
+    assert printed[:1] + printed[2:] == said[:1] + said[2:]
+
+
+def test_training_block_begins_a_training(checkpoint, tmp_path, monkeypatch):
+    import spacy
+    from spacy.tokens import DocBin
+    from spacy.util import registry
+    from thinc.api import Config
+
+    (text,) = [text for text in blocks("ini") if "[corpora" in text]
+    config = Config().from_str(
+        "[components]\n[initialize]\n[initialize.components]\n[corpora]\n[training]\n"
+        + text.replace(
+            "[corpora.train.sources.", "[corpora.train.sources]\n\n[corpora.train.sources.", 1
+        )
+    )
+    monkeypatch.chdir(tmp_path)
+    nlp = spacy.blank("en")
+    (tmp_path / "corpus").mkdir()
+    doc = nlp.make_doc("Steve Jobs founded Apple")
+    doc.set_ents([doc.char_span(0, 10, label="PERSON"), doc.char_span(19, 24, label="ORG")])
+    for source in config["corpora"]["train"]["sources"].values():
+        DocBin(docs=[doc] * 3).to_disk(source["path"])
+    component = dict(config["components"]["gliner"])
+    nlp.add_pipe(component.pop("factory"), config=component)
+    settings = config["initialize"]["components"]
+    assert settings["gliner"]["encoder"] == NAME
+    settings["gliner"]["encoder"] = str(checkpoint)
+    nlp.config["initialize"]["components"] = settings
+    reader = registry.resolve(config["corpora"])["train"]
+    nlp.initialize(lambda: reader(nlp))
+    assert nlp.update(list(reader(nlp)))["gliner"] > 0
+    save = registry.resolve({"save": config["training"]["before_to_disk"]})["save"]
+    assert save(nlp) is nlp
+
+
+@pytest.mark.parametrize("text", [text for text in blocks("ini") if "[corpora" not in text])
 def test_config_block_makes_a_pipeline(text, hub_cache):
     import spacy
     from thinc.api import Config
