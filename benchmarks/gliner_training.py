@@ -214,7 +214,7 @@ def add_gliner(
     """Ours, from a checkpoint, or with a new head on the encoder."""
     training = {
         **RATES, "negative_ratio": None, "drop_types": 0.0, "max_types": len(labels),
-        "total_steps": steps, "dropout": 0.1, **more,
+        "total_steps": max(steps, 1), "dropout": 0.1, **more,
     }  # fmt: skip
     config = {"training": training, "labels": labels, "device": "cpu"}
     if start is not None:

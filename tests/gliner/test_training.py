@@ -234,7 +234,7 @@ def test_rehearsal_keeps_what_was_known_of_other_labels(kind):
     for weight in (0.0, 1.0):
         model, before = (tiny_model(kind, dropout=0.0) for _ in range(2))
         trainer = Trainer(model, course())
-        for _ in range(30):
+        for _ in range(45):
             loss = trainer.accumulate(TEXTS)
             if weight:
                 trainer.rehearse(TEXTS, OTHERS, before, weight=weight)
