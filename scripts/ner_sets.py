@@ -34,6 +34,7 @@ def main(
     split: str = "train",
     most: int = 0,
     leave_out: Path | None = None,
+    merge: str = "",
     lang: str = "en",
 ) -> None:
     """Convert the sets of DATA into the folder CORPUS, a file `<set>.spacy` each.
@@ -46,6 +47,8 @@ def main(
         most: Most sentences of a set, drawn by chance; 0: all.
         leave_out: JSON file `{"hits": {"set/split": {"line number": ...}}}` of lines to leave out,
             such as those that are in a test set, too.
+        merge: `label=kind,kind`: kinds of a label that are to bear its name; the corpus has this
+            label alone, and is called `<set>_<label>`.
         lang: Language of the tokenizer, for sentences without tokens.
     """
     nlp = spacy.blank(lang)
@@ -57,6 +60,10 @@ def main(
         rows = [row for n, row in read(data / name / f"{split}.jsonl.gz") if str(n) not in unwanted]
         if most and len(rows) > most:
             rows = random.Random(0).sample(rows, most)
+        if merge:
+            label, _, kinds = merge.partition("=")
+            rows = [merged(row, label, [label, *kinds.split(",")]) for row in rows]
+            name = f"{name}_{label}"
         docs = [make_doc(nlp, row) for row in rows]
         DocBin(docs=docs).to_disk(corpus / f"{name}.spacy")
         labels = {span.label_ for doc in docs for span in doc.spans[SPANS]}
@@ -70,6 +77,12 @@ def read(path: Path) -> Iterator[tuple[int, Row]]:
             row = json.loads(line)
             if row["text"].strip():
                 yield number, row
+
+
+def merged(row: Row, label: str, kinds: list[str]) -> Row:
+    """The same sentence with one label only, for entities of several kinds."""
+    entities = [{**one, "label": label} for one in row["entities"] if one["label"] in kinds]
+    return {**row, "entities": entities}
 
 
 def make_doc(nlp: Language, row: Row) -> Doc:

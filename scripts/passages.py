@@ -12,6 +12,10 @@ and passages with their entities in square brackets, in the format of `sentences
 All mentions of a block's types are marked in its passages, and nothing is known about other types:
 so every Doc carries the labels of its own block. The first phrasing is the label; the others go to
 `phrases.json`, together with those of `assets/phrases.txt`, of which training draws one each time.
+
+Where a block has "person" beside "novelist", a novelist is no "person" in it. So that the model
+knows novelists for persons, too, `general.spacy` has such passages with general types only, as
+`assets/general.txt` says which types are kinds of which.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from pathlib import Path
 import spacy
 import srsly
 import typer
-from sentences import FormatError, Sentence, parse_marked
+from sentences import Entity, FormatError, Sentence, parse_marked
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from wasabi import msg
@@ -54,7 +58,8 @@ def main(folder: Path, corpus: Path, lang: str = "en") -> None:
     nlp = spacy.blank(lang)
     install_extension()
     phrases = read_phrases(folder.parent / "phrases.txt")
-    docs = DocBin(store_user_data=True)
+    kinds = read_phrases(folder.parent / "general.txt")
+    docs, general = DocBin(store_user_data=True), DocBin(store_user_data=True)
     blocks = 0
     for path in sorted(folder.glob("*.txt")):
         try:
@@ -65,11 +70,14 @@ def main(folder: Path, corpus: Path, lang: str = "en") -> None:
                     known += [words for words in phrasings if words not in known]
                 for passage in block.passages:
                     docs.add(make_doc(nlp, passage, block.labels))
+                for passage in generalize(block, kinds):
+                    general.add(make_doc(nlp, passage, tuple(set(kinds) & set(block.labels))))
         except FormatError as error:
             msg.fail(str(path), str(error))
             sys.exit(1)
     corpus.mkdir(parents=True, exist_ok=True)
     docs.to_disk(corpus / "passages.spacy")
+    general.to_disk(corpus / "general.spacy")
     srsly.write_json(corpus / "phrases.json", phrases)
     words = sum(map(len, phrases.values()))
     msg.good(f"{len(docs)} passages of {blocks} topics; {len(phrases)} types in {words} phrasings")
@@ -112,6 +120,16 @@ def read_phrases(path: Path) -> dict[str, list[str]]:
             label, _, others = line.partition(" = ")
             phrases[label] = [label, *(words.strip() for words in others.split("/"))]
     return phrases
+
+
+def generalize(block: Block, kinds: dict[str, list[str]]) -> Iterator[Sentence]:
+    """Give the passages of a block that has general types, with entities of these alone."""
+    known = {kind: name for name in kinds if name in block.labels for kind in kinds[name]}
+    for passage in block.passages if known else ():
+        found = [
+            Entity(e.start, e.end, known[e.label]) for e in passage.entities if e.label in known
+        ]
+        yield Sentence(passage.domain, passage.text, tuple(found), passage.line)
 
 
 def make_doc(nlp: Language, passage: Sentence, labels: tuple[str, ...]) -> Doc:

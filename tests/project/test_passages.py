@@ -70,6 +70,7 @@ def test_passages_become_docs_with_labels_of_their_own(scripts, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").write_text(FILE)
     (tmp_path / "phrases.txt").write_text("# none\ncheese = fromage / cheese variety\n")
+    (tmp_path / "general.txt").write_text("")
     scripts["passages"].main(tmp_path / "in", tmp_path / "out")
     nlp = spacy.blank("en")
     docs = list(DocBin().from_disk(tmp_path / "out" / "passages.spacy").get_docs(nlp.vocab))
@@ -81,6 +82,29 @@ def test_passages_become_docs_with_labels_of_their_own(scripts, tmp_path):
     assert phrases["cheese"] == ["cheese", "fromage", "cheese variety", "milk product"]
 
 
+def test_general_types_have_their_kinds(scripts, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text(
+        FILE.replace("engineer / builder", "engineer / builder; person / human").replace(
+            "is by", "was seen by [Ann|person] before"
+        )
+    )
+    (tmp_path / "phrases.txt").write_text("")
+    (tmp_path / "general.txt").write_text("person = engineer / poet\ncity = port\n")
+    scripts["passages"].main(tmp_path / "in", tmp_path / "out")
+    vocab = spacy.blank("en").vocab
+    (doc,) = DocBin().from_disk(tmp_path / "out" / "general.spacy").get_docs(vocab)
+    assert tuple(doc._.gliner_labels) == ("person",)
+    found = [(span.text, span.label_) for span in doc.spans["sc"]]
+    assert found == [("Ann", "person"), ("Robert Stevenson", "person")]
+
+
+def test_kinds_in_the_list_are_types_of_passages(root, scripts, blocks):
+    kinds = scripts["passages"].read_phrases(root / "assets" / "general.txt")
+    labels = {label for block in blocks for label in block.labels}
+    assert {kind for some in kinds.values() for kind in some} <= labels
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [("[Bell Rock|tower] is old.", "'tower' is none"), ("types: a; a", "there twice")],
@@ -88,7 +112,8 @@ def test_passages_become_docs_with_labels_of_their_own(scripts, tmp_path):
 def test_passages_name_the_line_that_is_wrong(scripts, tmp_path, capsys, wrong, told):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").write_text(FILE + wrong + "\n")
-    (tmp_path / "phrases.txt").write_text("")
+    for name in ("phrases", "general"):
+        (tmp_path / f"{name}.txt").write_text("")
     with pytest.raises(SystemExit):
         scripts["passages"].main(tmp_path / "in", tmp_path / "out")
     printed = " ".join(capsys.readouterr().out.split())
@@ -109,7 +134,10 @@ def test_sets_are_converted_without_what_is_left_out(scripts, tmp_path):
         file.writelines(json.dumps(row) + "\n" for row in rows)
     hits = tmp_path / "hits.json"
     hits.write_text(json.dumps({"hits": {"code/train": {"1": ["a test set"]}}}))
-    scripts["ner_sets"].main(tmp_path, tmp_path / "out", sets="code", leave_out=hits)
+    for merge in ("", "thing=a,function"):
+        scripts["ner_sets"].main(
+            tmp_path, tmp_path / "out", sets="code", leave_out=hits, merge=merge
+        )
     nlp = spacy.blank("en")
     docs = list(DocBin().from_disk(tmp_path / "out" / "code.spacy").get_docs(nlp.vocab))
     assert [doc.text.strip() for doc in docs] == ["Call Sort", "no tokens, here"]
@@ -118,3 +146,6 @@ def test_sets_are_converted_without_what_is_left_out(scripts, tmp_path):
         ["no tokens", "tokens"],
     ]
     assert [[e.text for e in doc.ents] for doc in docs] == [["Sort"], ["no tokens"]]
+    docs = list(DocBin().from_disk(tmp_path / "out" / "code_thing.spacy").get_docs(nlp.vocab))
+    found = [[(s.text, s.label_) for s in doc.spans["sc"]] for doc in docs]
+    assert found == [[("Sort", "thing")], [("no tokens", "thing")]]
