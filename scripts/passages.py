@@ -70,8 +70,9 @@ def main(folder: Path, corpus: Path, lang: str = "en") -> None:
                     known += [words for words in phrasings if words not in known]
                 for passage in block.passages:
                     docs.add(make_doc(nlp, passage, block.labels))
+                names = tuple(name for name in kinds if name in block.labels)
                 for passage in generalize(block, kinds):
-                    general.add(make_doc(nlp, passage, tuple(set(kinds) & set(block.labels))))
+                    general.add(make_doc(nlp, passage, names))
         except FormatError as error:
             msg.fail(str(path), str(error))
             sys.exit(1)

@@ -29,7 +29,7 @@ from .span_scorer import MlpMarker
 
 # Share of the random weights that stays behind the identities, so that all units learn.
 NOISE = 0.1
-_PIECES = 4096  # of labels that are read at a time
+_GROUP = 512  # labels that are read at a time
 
 
 @torch.no_grad()
@@ -111,5 +111,4 @@ def _write_outer(mlp: Mlp, values: Tensor) -> None:
 
 
 def _grouped(words: Sequence[str]) -> list[Sequence[str]]:
-    size = _PIECES // 8
-    return [words[start : start + size] for start in range(0, len(words), size)]
+    return [words[start : start + _GROUP] for start in range(0, len(words), _GROUP)]
