@@ -8,9 +8,10 @@ ENCODER is a checkpoint folder, such as MiniLM's. TRAIN is a file of JSON lines 
 ``tokens``, ``text`` and ``entities`` in characters; DATA a folder with ``train.jsonl.gz`` and
 ``test.jsonl.gz`` of that form. Needed is ``pip install gliner==0.2.29``.
 
-``speed``: the same new checkpoint, the same texts in the same batches, every text asked about the
-same labels, both with AdamW at two rates. The first steps are left out. With one thread the clock
-is the CPU time of the process.
+``speed``: the same new checkpoint, the same texts in batches of the same size, every text asked
+about the same labels, both with AdamW at two rates. A step is all of it, from words to new weights;
+the first ones are left out, and the two take turns. With one thread the clock is the CPU time of
+the process.
 
 ``fewshot``: all learn from the same sentences, in the same number of steps. ``ner`` and ``spancat``
 start from the encoder; ours and gliner from the checkpoint MODEL, or from a new head on the encoder
@@ -32,8 +33,9 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -50,6 +52,7 @@ from spacy.util import minibatch
 from transformers import TrainerCallback
 
 from spacy_modernbert.encoder.checkpoint import load_folder as load_encoder
+from spacy_modernbert.encoder.precision import Precision
 from spacy_modernbert.gliner.checkpoint import load_folder, save_folder
 from spacy_modernbert.gliner.new import new_gliner
 from spacy_modernbert.gliner.plan import WordText
@@ -93,7 +96,16 @@ def labels_of(rows: Sequence[Row], most: int = 25) -> list[str]:
     return sorted(counts, key=lambda label: (-counts[label], label))[:most]
 
 
-def speed(encoder: Path, file: Path, *, steps: int, threads: int, batch: int) -> None:
+def speed(
+    encoder: Path,
+    file: Path,
+    *,
+    steps: int,
+    threads: int,
+    batch: int,
+    repeats: int,
+    precision: Precision,
+) -> None:
     """Print seconds a step of both trainers, and the ratio."""
     torch.set_num_threads(threads)
     clock = time.process_time if threads == 1 else time.perf_counter
@@ -101,24 +113,35 @@ def speed(encoder: Path, file: Path, *, steps: int, threads: int, batch: int) ->
     random.Random(0).shuffle(rows)
     rows = rows[: (steps + WARM_UP) * batch]
     labels = labels_of(rows)
+    took: dict[str, list[float]] = {"gliner": [], "ours": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "model"
         save_folder(new_gliner(load_encoder(encoder), names=(str(encoder), "")), folder)
-        ours = our_seconds(folder, rows, labels, clock, batch)
-        theirs = upstream_seconds(folder, rows, labels, clock, batch, Path(name))
+        for _ in range(repeats):
+            took["gliner"] += upstream_seconds(
+                folder, rows, labels, clock, batch, Path(name), precision
+            )
+            took["ours"] += our_seconds(folder, rows, labels, clock, batch, precision)
     words = sum(len(row["words"]) for row in rows) / len(rows)
+    theirs, ours = (statistics.median(took[who]) for who in ("gliner", "ours"))
     print(
-        f"{threads} thread(s), batches of {batch}, {words:.0f} words a text, {len(labels)} labels"
+        f"{threads} thread(s), {precision}, batches of {batch}, {words:.0f} words a text,"
+        f" {len(labels)} labels"
     )
     print(f"gliner {theirs:.3f} s a step, ours {ours:.3f} s: {theirs / ours:.2f}x")
 
 
 def our_seconds(
-    folder: Path, rows: Sequence[Row], labels: list[str], clock: Callable, batch: int
-) -> float:
-    """Median seconds of a step of ours."""
+    folder: Path,
+    rows: Sequence[Row],
+    labels: list[str],
+    clock: Callable,
+    batch: int,
+    precision: Precision,
+) -> list[float]:
+    """Seconds of each step of ours."""
     sampling = Sampling(negative_ratio=None, drop_types=0.0, max_types=len(labels))
-    trainer = Trainer(load_folder(folder), Course(sampling=sampling))
+    trainer = Trainer(load_folder(folder, precision=precision), Course(sampling=sampling))
     texts = [
         GoldText(WordText(row["words"]), [GoldSpan(*span) for span in row["spans"]], labels)
         for row in rows
@@ -128,22 +151,18 @@ def our_seconds(
         start = clock()
         trainer.step(group)
         seconds.append(clock() - start)
-    return statistics.median(seconds[WARM_UP:])
+    return seconds[WARM_UP:]
 
 
 class Clock(TrainerCallback):
-    """Notes when the steps of upstream's trainer begin and end."""
+    """Notes when the steps of upstream's trainer end."""
 
     def __init__(self, clock: Callable) -> None:
-        self.clock, self.start, self.seconds = clock, 0.0, []
-
-    def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
-        """Start."""
-        self.start = self.clock()
+        self.clock, self.ends = clock, []
 
     def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-        """Stop."""
-        self.seconds.append(self.clock() - self.start)
+        """Note it."""
+        self.ends.append(self.clock())
 
 
 def upstream_data(rows: Sequence[Row], labels: list[str]) -> list[Row]:
@@ -158,7 +177,14 @@ def upstream_data(rows: Sequence[Row], labels: list[str]) -> list[Row]:
     ]
 
 
-def upstream_trainer(model: Any, data: Sequence[Row], steps: int, batch: int, folder: Path) -> Any:
+def upstream_trainer(
+    model: Any,
+    data: Sequence[Row],
+    steps: int,
+    batch: int,
+    folder: Path,
+    precision: Precision = "float32",
+) -> Any:
     """Upstream's trainer, with its own settings for what is not about speed."""
     from gliner.training import Trainer as Theirs
     from gliner.training import TrainingArguments
@@ -169,6 +195,7 @@ def upstream_trainer(model: Any, data: Sequence[Row], steps: int, batch: int, fo
         others_weight_decay=0.01, warmup_ratio=0.1, lr_scheduler_type="cosine", use_cpu=True,
         report_to="none", save_strategy="no", logging_strategy="no", disable_tqdm=True,
         dataloader_num_workers=0, remove_unused_columns=False, max_grad_norm=10.0,
+        bf16=precision == "bfloat16",
     )  # fmt: skip
     return Theirs(
         model=model, args=arguments, train_dataset=list(data),
@@ -177,18 +204,25 @@ def upstream_trainer(model: Any, data: Sequence[Row], steps: int, batch: int, fo
 
 
 def upstream_seconds(
-    folder: Path, rows: Sequence[Row], labels: list[str], clock: Callable, batch: int, work: Path
-) -> float:
-    """Median seconds of a step of upstream's, without the time of the collator."""
+    folder: Path,
+    rows: Sequence[Row],
+    labels: list[str],
+    clock: Callable,
+    batch: int,
+    work: Path,
+    precision: Precision,
+) -> list[float]:
+    """Seconds from the end of a step of upstream's to the end of the next."""
     from gliner import GLiNER
 
     model = GLiNER.from_pretrained(str(folder), local_files_only=True)
-    steps = len(rows) // batch
-    trainer = upstream_trainer(model, upstream_data(rows, labels), steps, batch, work)
+    steps, data = len(rows) // batch, upstream_data(rows, labels)
+    trainer = upstream_trainer(model, data, steps, batch, work, precision)
     watch = Clock(clock)
     trainer.add_callback(watch)
     trainer.train()
-    return statistics.median(watch.seconds[WARM_UP:])
+    seconds = [end - start for start, end in pairwise(watch.ends)]
+    return seconds[WARM_UP - 1 :]
 
 
 def make_examples(nlp: spacy.Language, rows: Sequence[Row]) -> list[Example]:
@@ -376,6 +410,8 @@ def main() -> None:
     one.add_argument("train", type=Path)
     one.add_argument("--steps", type=int, default=12)
     one.add_argument("--batch", type=int, default=BATCH)
+    one.add_argument("--repeats", type=int, default=3)
+    one.add_argument("--precision", choices=get_args(Precision), default="float32")
     one.add_argument("--threads", type=int, default=1)
     two = commands.add_parser("fewshot")
     three = commands.add_parser("forgetting")

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .dropout import dropout as drop
 from .packing import PackedBatch
 
 
@@ -46,7 +47,7 @@ class Layout:
     """Where the rows of one batch lie, and who sees whom in a window; made once a forward.
 
     Attributes:
-        runs: neighbouring rows of equal length, as (first piece, rows, length).
+        runs: neighbouring rows of equal length, as (rows, length).
         band: 0 where query i of a block may see a key, -inf elsewhere; key j lies at place
             j - block of the queries. *Shape:* (block, 3 * block).
         reach: neighbours a piece sees on each side in sliding layers.
@@ -54,7 +55,7 @@ class Layout:
         max_length: pieces in the longest row.
     """
 
-    runs: tuple[tuple[int, int, int], ...]
+    runs: tuple[tuple[int, int], ...]
     band: Tensor
     reach: int
     cu_seqlens: Tensor
@@ -63,18 +64,14 @@ class Layout:
     @classmethod
     def of(cls, batch: PackedBatch, *, reach: int, dtype: torch.dtype) -> Layout:
         """Lay out a batch for queries of one dtype."""
-        runs, start = [], 0
-        for length, group in groupby(batch.lengths):
-            rows = sum(1 for _ in group)
-            if length:
-                runs.append((start, rows, length))
-            start += rows * length
+        groups = ((sum(1 for _ in group), length) for length, group in groupby(batch.lengths))
+        runs = tuple((rows, length) for rows, length in groups if length)
         block = max(reach, MIN_BLOCK)
         queries = torch.arange(block, device=batch.device).unsqueeze(1)
         far = (torch.arange(-block, 2 * block, device=batch.device) - queries).abs() > reach
         band = torch.zeros(far.shape, dtype=dtype, device=batch.device)
         return cls(
-            runs=tuple(runs),
+            runs=runs,
             band=band.masked_fill_(far, float("-inf")),
             reach=reach,
             cu_seqlens=batch.cu_seqlens,
@@ -88,9 +85,10 @@ class Layout:
 
     def heads(self, qkv: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Views of the queries, keys and values of each run. *Shape:* (rows, heads, length, d)."""
-        for start, rows, length in self.runs:
-            part = qkv[start : start + rows * length].unflatten(0, (rows, length))
-            query, key, value = part.permute(2, 0, 3, 1, 4).unbind(0)
+        # Split, not sliced: the gradient of a slice is as large as the whole that it was cut from.
+        parts = qkv.split([rows * length for rows, length in self.runs])
+        for part, run in zip(parts, self.runs, strict=True):
+            query, key, value = part.unflatten(0, run).permute(2, 0, 3, 1, 4).unbind(0)
             yield query, key, value
 
     def blocks(self, length: int) -> Iterator[tuple[slice, slice, Tensor]]:
@@ -125,7 +123,7 @@ def attend(qkv: Tensor, layout: Layout, *, sliding: bool, dropout: float = 0.0) 
     parts = [qkv.new_empty(0, qkv.shape[2] * qkv.shape[3])]
     for query, key, value in layout.heads(qkv):
         if not sliding or layout.is_covered(query.shape[2]):
-            seen = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+            seen = _look(query, key, value, dropout=dropout)
         else:
             seen = _attend_blocks(query, key, value, layout, dropout)
         parts.append(seen.transpose(1, 2).flatten(2).flatten(0, 1))
@@ -173,8 +171,19 @@ def _attend_blocks(
         shift = (first - i + 1) * block
         mask = layout.band[: part.shape[2], shift : shift + width]
         near = torch.cat(keys[first:last], dim=2), torch.cat(values[first:last], dim=2)
-        seen.append(F.scaled_dot_product_attention(part, *near, attn_mask=mask, dropout_p=dropout))
+        seen.append(_look(part, *near, mask=mask, dropout=dropout))
     return torch.cat(seen, dim=2)
+
+
+def _look(
+    query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None = None, dropout: float
+) -> Tensor:
+    """One call of attention, step by step where torch's CPU kernel, too, could not fuse it."""
+    if not dropout or query.is_cuda:
+        return F.scaled_dot_product_attention(query, key, value, mask, dropout)
+    weights = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    weights = weights if mask is None else weights + mask
+    return drop(weights.softmax(dim=-1), dropout) @ value
 
 
 def _has_varlen(qkv: Tensor) -> bool:

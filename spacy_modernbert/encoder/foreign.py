@@ -1,24 +1,26 @@
 """Any other Hugging Face encoder behind the interface of ours.
 
-The only importer of transformers' models. BERT, MiniLM, DeBERTa-v3, XLM-R and their like pad their
-rows inside; the caller sees packed rows all the same.
+The only importer of transformers' models. BERT, MiniLM, XLM-R and their like take packed rows as
+they are. Others, such as DeBERTa-v3, pad theirs inside; the caller sees packed rows all the same.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import Errors
-from ..text.windows import batch_alike
+from ..text.windows import batch_alike, batch_by_budget
+from .bert import is_like_bert, packed_states
+from .dropout import replace_dropout
 from .packing import PackedBatch
 from .precision import Precision, resolve_precision
 
-# Pieces a padded group may hold, padding included. On CPUs groups of 1,000 to 2,000 pieces beat
+# Pieces a group may hold, padding included. On CPUs groups of 1,000 to 2,000 pieces beat
 # larger ones, whose intermediate results leave the cache.
 GROUP = 2048
 # These count positions from the padding id on, so that many positions are out of reach.
@@ -39,6 +41,7 @@ class ForeignEncoder(nn.Module):
         super().__init__()
         self.network = network
         self.precision = precision
+        replace_dropout(network)
         self._rates = {m: m.p for m in network.modules() if isinstance(m, nn.Dropout)}
 
     @classmethod
@@ -132,25 +135,27 @@ class ForeignEncoder(nn.Module):
             module.p = max(rate, dropout)
         order: list[int] = []
         parts: list[list[Tensor]] = []
-        for group in batch_alike(batch.lengths, budget=GROUP):
+        packed = is_like_bert(self.config)
+        run = self._run_packed if packed else self._run_padded
+        for group in (_by_length if packed else _alike)(batch.lengths):
             order += group
-            parts.append(self._run_group(batch, group, layers=layers))
+            parts.append(run(batch.take(group), layers=layers))
         return [_restore(list(outputs), batch, order) for outputs in zip(*parts, strict=True)]
 
-    def _run_group(self, batch: PackedBatch, group: list[int], *, layers: bool) -> list[Tensor]:
-        rows = batch.split(batch.ids)
-        lengths = torch.tensor([batch.lengths[i] for i in group], device=batch.ids.device)
-        pad = self.config.pad_token_id or 0
-        ids = nn.utils.rnn.pad_sequence(
-            [rows[i] for i in group], batch_first=True, padding_value=pad
-        )
-        mask = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
-        with self._autocast(ids.device):
+    def _run_packed(self, batch: PackedBatch, *, layers: bool) -> list[Tensor]:
+        dtype = resolve_precision(self.precision, batch.device)
+        with self._autocast(batch.device):
+            states = list(packed_states(self.network, batch, dtype=dtype))
+        return [hidden.float() for hidden in (states if layers else states[-1:])]
+
+    def _run_padded(self, batch: PackedBatch, *, layers: bool) -> list[Tensor]:
+        ids = batch.pad(batch.ids, value=self.config.pad_token_id or 0)
+        with self._autocast(batch.device):
             output = self.network(
-                input_ids=ids, attention_mask=mask.long(), output_hidden_states=layers
+                input_ids=ids, attention_mask=batch.mask().long(), output_hidden_states=layers
             )
         outputs = output.hidden_states[1:] if layers else (output.last_hidden_state,)
-        return [hidden[mask].float() for hidden in outputs]
+        return [batch.unpad(hidden).float() for hidden in outputs]
 
     def _autocast(self, device: torch.device) -> torch.autocast:
         dtype = resolve_precision(self.precision, device)
@@ -168,6 +173,18 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.set_verbosity(level)
+
+
+def _alike(lengths: Sequence[int]) -> list[list[int]]:
+    """Groups that little is lost in to padding."""
+    return batch_alike(lengths, budget=GROUP)
+
+
+def _by_length(lengths: Sequence[int]) -> list[list[int]]:
+    """Groups of any rows; those of one length are neighbours, and share their attention."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
+    groups = batch_by_budget([lengths[i] for i in order], budget=GROUP)
+    return [[order[i] for i in group] for group in groups]
 
 
 def _restore(parts: list[Tensor], batch: PackedBatch, order: list[int]) -> Tensor:

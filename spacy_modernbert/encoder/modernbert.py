@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from .attention import Layout, attend, attend_
 from .config import FULL, SLIDING, ModernBertConfig
+from .dropout import dropout as drop
 from .packing import PackedBatch
 from .precision import (
     Linear,
@@ -77,7 +78,7 @@ class Embeddings(nn.Module):
         that are still learning give what their stored copies will.
         """
         hidden = self.norm(self.tok_embeddings(ids).to(dtype).float())
-        return F.dropout(hidden, max(dropout, self.rate), self.training)
+        return drop(hidden, max(dropout, self.rate), self.training)
 
 
 class Attention(nn.Module):
@@ -97,7 +98,7 @@ class Attention(nn.Module):
         rate = max(dropout, self.rate) if self.training else 0.0
         qkv = rotation.turn(self.Wqkv(x).unflatten(-1, (3, self.heads, -1)))
         seen = attend(qkv, layout, sliding=self.sliding, dropout=rate)
-        return F.dropout(self.Wo(seen), rate, self.training)
+        return drop(self.Wo(seen), rate, self.training)
 
 
 class GatedMLP(nn.Module):
@@ -114,7 +115,7 @@ class GatedMLP(nn.Module):
         """*Shape:* (total, hidden) to (total, hidden)."""
         value, gate = self.Wi(x).chunk(2, dim=-1)
         gated = _ACTIVATIONS[self.activation](value) * gate
-        return cast(Tensor, self.Wo(F.dropout(gated, max(dropout, self.rate), self.training)))
+        return cast(Tensor, self.Wo(drop(gated, max(dropout, self.rate), self.training)))
 
     def add_to_(self, total: Tensor, x: Tensor) -> None:
         """Add the output for `x` to a part of the residual stream. *Shape:* (n, hidden), both."""

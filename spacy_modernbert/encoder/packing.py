@@ -84,6 +84,22 @@ class PackedBatch:
             lengths=self.lengths,
         )
 
+    def take(self, rows: Sequence[int]) -> PackedBatch:
+        """A batch of some of the rows.
+
+        Args:
+            rows: Their numbers, in the order that they shall have.
+        """
+        lengths = tuple(self.lengths[i] for i in rows)
+        ids, positions = self.split(self.ids), self.split(self.positions)
+        starts = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=self.device)
+        return PackedBatch(
+            ids=torch.cat([ids[i] for i in rows]),
+            positions=torch.cat([positions[i] for i in rows]),
+            cu_seqlens=starts,
+            lengths=lengths,
+        )
+
     def split(self, hidden: Tensor) -> list[Tensor]:
         """Cut what an encoder returned back into rows; views, not copies.
 

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..encoder.dropout import Dropout
+
 
 class Mlp(nn.Sequential):
     """Two linear layers, numbered 0 and 3 in the state dict.
@@ -23,7 +25,7 @@ class Mlp(nn.Sequential):
     def __init__(self, width: int, out: int, *, inner: int | None = None, dropout: float) -> None:
         inner = inner or 4 * out
         super().__init__(
-            nn.Linear(width, inner), nn.ReLU(), nn.Dropout(dropout), nn.Linear(inner, out)
+            nn.Linear(width, inner), nn.ReLU(), Dropout(dropout), nn.Linear(inner, out)
         )
 
     @property
@@ -32,9 +34,9 @@ class Mlp(nn.Sequential):
         return cast(nn.Linear, self[0])
 
     @property
-    def dropout(self) -> nn.Dropout:
+    def dropout(self) -> Dropout:
         """What happens between the layers in training."""
-        return cast(nn.Dropout, self[2])
+        return cast(Dropout, self[2])
 
     @property
     def outer(self) -> nn.Linear:
@@ -138,7 +140,7 @@ class SelfBlock(nn.Module):
         self.self_attn = Attention(width, heads, dropout)
         self.pre_norm = nn.LayerNorm(width)
         self.post_norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.q_proj = nn.Linear(width, width)
         self.k_proj = nn.Linear(width, width)
         self.v_proj = nn.Linear(width, width)
@@ -158,7 +160,7 @@ class CrossBlock(nn.Module):
         self.cross_attn = Attention(width, heads, dropout)
         self.pre_norm = nn.LayerNorm(width)
         self.post_norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.v_proj = nn.Linear(width, width)
 
     def forward(self, own: Tensor, other: Tensor) -> Tensor:

@@ -162,7 +162,9 @@ class Trainer:
         """
         if all(parameter.grad is None for parameter in self.trained):
             return 0.0
-        norm = float(nn.utils.clip_grad_norm_(self.trained, self.course.schedule.clip))
+        norm, longest = self._length(), self.course.schedule.clip
+        if norm > longest:
+            nn.utils.clip_grads_with_norm_(self.trained, longest, torch.tensor(norm))
         factor = self.course.schedule.factor(self.steps)
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor
@@ -171,6 +173,11 @@ class Trainer:
         self._optimizer.zero_grad()
         self.steps += 1
         return norm
+
+    def _length(self) -> float:
+        """Length of the gradient of all weights together."""
+        gradients = [p.grad for p in self.trained if p.grad is not None]
+        return float(nn.utils.get_total_norm(gradients))
 
     def _next_batch(self) -> np.random.Generator:
         self.batches += 1

@@ -3,6 +3,7 @@ import pytest
 import torch
 import transformers
 
+from spacy_modernbert.encoder import foreign
 from spacy_modernbert.encoder.checkpoint import build_encoder
 from spacy_modernbert.encoder.packing import PackedBatch
 
@@ -79,6 +80,61 @@ def test_foreign_gradients_reach_the_rows():
     encoder(PackedBatch.from_rows(rows())).square().sum().backward()
     gradient = encoder.network.embeddings.word_embeddings.weight.grad
     assert gradient[rows()[1][0]].abs().sum() > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_foreign_gradients_are_those_of_transformers(kind):
+    """All weights, from rows of several lengths at once; tolerance 1e-6 of the largest gradient."""
+    oracle = make(kind)
+    encoder = build_encoder(oracle.config.to_dict(), oracle.state_dict())
+    torch.manual_seed(1)
+    towards = [torch.randn(len(row), 24) for row in rows()]
+    found = encoder(PackedBatch.from_rows(rows()))
+    (found * torch.cat(towards)).sum().backward()
+    for row, aim in zip(rows(), towards, strict=True):
+        (oracle(torch.tensor(row)[None]).last_hidden_state[0] * aim).sum().backward()
+    theirs = {name: p.grad for name, p in oracle.named_parameters() if "pooler" not in name}
+    largest = max(float(gradient.abs().max()) for gradient in theirs.values())
+    for name, parameter in encoder.network.named_parameters():
+        if "pooler" not in name:
+            torch.testing.assert_close(parameter.grad, theirs[name], atol=1e-6 * largest, rtol=1e-4)
+
+
+def test_foreign_bert_with_relative_positions_is_padded_and_right():
+    config = transformers.BertConfig(
+        **SIZES, max_position_embeddings=64, position_embedding_type="relative_key"
+    )
+    torch.manual_seed(0)
+    oracle = transformers.BertModel(config).eval()
+    encoder = build_encoder(oracle.config.to_dict(), oracle.state_dict())
+    batch = PackedBatch.from_rows(rows())
+    with torch.no_grad():
+        for row, vectors in zip(rows(), batch.split(encoder(batch)), strict=True):
+            expected = oracle(torch.tensor(row)[None]).last_hidden_state[0]
+            torch.testing.assert_close(vectors, expected, atol=1e-5, rtol=0)
+
+
+def test_foreign_more_pieces_than_a_group_holds(monkeypatch):
+    monkeypatch.setattr(foreign, "GROUP", 32)
+    test_foreign_equals_transformers_row_by_row("bert")
+
+
+def test_foreign_dropout_reaches_attention_and_repeats():
+    oracle = make("bert")
+    encoder = build_encoder(oracle.config.to_dict(), oracle.state_dict()).train()
+    batch = PackedBatch.from_rows(rows())
+    found = []
+    for seed in (5, 5, 6):
+        torch.manual_seed(seed)
+        found.append(encoder(batch, dropout=0.2))
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+    for module in encoder.network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.eval()
+    for layer in encoder.network.encoder.layer:
+        layer.attention.self.dropout.train()
+    assert not torch.equal(encoder(batch, dropout=0.2), encoder.eval()(batch))
 
 
 def test_foreign_dropout_rate_is_the_higher_one():

@@ -30,3 +30,12 @@ def test_no_rows():
     batch = PackedBatch.from_rows([])
     assert (batch.total, batch.rows, batch.max_length) == (0, 0, 0)
     assert batch.split(batch.ids) == []
+
+
+def test_taken_rows_are_a_batch_of_their_own():
+    rows = [[5, 6], [], [7, 8, 9, 10], [11]]
+    taken = PackedBatch.from_rows(rows).take([2, 0, 1])
+    expected = PackedBatch.from_rows([rows[2], rows[0], rows[1]])
+    assert taken.lengths == expected.lengths
+    for name in ("ids", "positions", "cu_seqlens"):
+        assert torch.equal(getattr(taken, name), getattr(expected, name))
