@@ -182,6 +182,10 @@ class Errors(metaclass=_Coded):
         "The labels take {found} pieces, and a row of this model has {limit}. Give fewer or "
         "shorter labels, or set on_overflow to 'warn', so that they are read in several groups."
     )
+    SM115 = (
+        "The GLiNER {source} has no label encoder that could be saved by itself: only bi-encoders "
+        "have one. Leave --labels-encoder out, or convert a bi-encoder."
+    )
     SM130 = (
         "There are two labels '{label}', or two labels for which the model would read that. Remove "
         "one, or describe them in different words."

@@ -77,6 +77,9 @@ def convert_gliner(
     encoder: Annotated[
         Path | None, typer.Option(help="Folder for the text encoder alone, to share it")
     ] = None,
+    labels_encoder: Annotated[
+        Path | None, typer.Option(help="Folder for the label encoder of a bi-encoder alone")
+    ] = None,
     half: Annotated[bool, typer.Option("--half", help="Write weights in float16")] = False,
 ) -> None:
     """Copy a GLiNER checkpoint into a folder that needs no other: safetensors, tokenizers, configs.
@@ -89,7 +92,7 @@ def convert_gliner(
     from ..gliner.convert import convert
 
     try:
-        convert(source, output, encoder=encoder, half=half)
+        convert(source, output, encoder=encoder, labels_encoder=labels_encoder, half=half)
     except (OSError, ValueError) as error:
         msg.fail(f"Can't convert {source}", str(error), exits=1)
     msg.good(f"Saved a self-contained GLiNER checkpoint to {output}")

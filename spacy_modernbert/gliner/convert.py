@@ -33,7 +33,12 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_m
 
 
 def convert(
-    source: str | Path, target: Path, *, encoder: Path | None = None, half: bool = False
+    source: str | Path,
+    target: Path,
+    *,
+    encoder: Path | None = None,
+    labels_encoder: Path | None = None,
+    half: bool = False,
 ) -> None:
     """Write a complete, safetensors-only copy of a checkpoint, which upstream gliner loads, too.
 
@@ -42,20 +47,27 @@ def convert(
             the local cache where they are there.
         target: The folder to write; what of its name is there is replaced.
         encoder: Folder for the text encoder alone, as a checkpoint that any pipe can use.
+        labels_encoder: Folder for the label encoder of a bi-encoder alone, likewise.
         half: Whether weights are written in float16; see `checkpoint.save_folder`.
 
     Raises:
         FileNotFoundError: SM040, SM041, SM100 where there is no such checkpoint.
         ValueError: SM112 where something it leans on cannot be had, SM113 where source and target
-            are the same; SM101-SM107 where the checkpoint cannot be used.
+            are the same, SM115 where there is no label encoder; SM101-SM107 where the checkpoint
+            cannot be used.
     """
     folder = resolve(str(source))
     if target.exists() and target.samefile(folder):
         raise ValueError(Errors.SM113.format(source=source))
     model = load(source)
+    reader, piecer = model.network.labels_encoder, model.labels_piecer
+    if labels_encoder is not None and (reader is None or piecer is None):
+        raise ValueError(Errors.SM115.format(source=source))
     save_folder(model, target, half=half)
     if encoder is not None:
         save_encoder(Checkpoint(model.network.encoder, model.piecer), encoder)
+    if labels_encoder is not None and reader is not None and piecer is not None:
+        save_encoder(Checkpoint(reader, piecer), labels_encoder)
 
 
 def load(source: str | Path, *, precision: Precision = "float32") -> GlinerModel:

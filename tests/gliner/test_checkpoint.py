@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from spacy_modernbert.encoder.checkpoint import Checkpoint
+from spacy_modernbert.encoder.checkpoint import load_folder as load_encoder
+from spacy_modernbert.encoder.packing import PackedBatch
 from spacy_modernbert.gliner.checkpoint import from_bytes, load_folder, save_folder, to_bytes
 from spacy_modernbert.gliner.convert import convert
 from spacy_modernbert.gliner.new import new_gliner
@@ -249,6 +251,24 @@ def test_converting_is_idempotent_and_stays_out_of_its_source(saved, tmp_path):
         convert(tmp_path / "uni_span", tmp_path / "uni_span")
     with pytest.raises(FileNotFoundError, match="SM040"):
         convert(tmp_path / "nowhere", tmp_path / "somewhere")
+
+
+def test_encoders_are_saved_by_themselves(saved, tmp_path):
+    """What they say of a row is what the whole model reads in it."""
+    convert(
+        saved("bi_span"), tmp_path / "bi", encoder=tmp_path / "text", labels_encoder=tmp_path / "l"
+    )
+    model = model_of("bi_span")
+    whole = {"text": model.network.encoder, "l": model.network.labels_encoder}
+    for name, encoder in whole.items():
+        alone = load_encoder(tmp_path / name)
+        row = alone.piecer.encode_texts(["place of birth"])[0].ids
+        batch = PackedBatch.from_rows([row])
+        with torch.inference_mode():
+            assert torch.allclose(alone.encoder(batch), encoder(batch), atol=1e-5)
+    with pytest.raises(ValueError, match="SM115"):
+        convert(saved("uni_span"), tmp_path / "uni", labels_encoder=tmp_path / "labels")
+    assert not (tmp_path / "uni").exists()
 
 
 @pytest.mark.parametrize("added", [2, 3])
