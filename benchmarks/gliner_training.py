@@ -18,8 +18,8 @@ more steps at a higher rate; ours and gliner from the checkpoint MODEL, or from 
 encoder if there is none. F1 is spaCy's, of entities in the test file, at the threshold 0.5; seconds
 are CPU time. ``zero-shot`` is MODEL as it is.
 
-``forgetting``: F1 on the label sets in FOLDER, which are not
-trained on, before and after MODEL is trained on DATA, without and with rehearsal.
+``forgetting``: F1 on the label sets in FOLDER, which are not trained on, before and after MODEL is
+trained on DATA, without and with rehearsal.
 """
 
 from __future__ import annotations
