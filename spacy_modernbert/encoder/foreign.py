@@ -1,7 +1,8 @@
 """Any other Hugging Face encoder behind the interface of ours.
 
-The only importer of transformers' models. BERT, MiniLM, XLM-R and their like take packed rows as
-they are. Others, such as DeBERTa-v3, pad theirs inside; the caller sees packed rows all the same.
+The only importer of transformers' models. On a CPU BERT, MiniLM, XLM-R and their like take packed
+rows as they are. Others, such as DeBERTa-v3, pad theirs inside; the caller sees packed rows all the
+same.
 """
 
 from __future__ import annotations
@@ -135,7 +136,8 @@ class ForeignEncoder(nn.Module):
             module.p = max(rate, dropout)
         order: list[int] = []
         parts: list[list[Tensor]] = []
-        packed = is_like_bert(self.config)
+        # A GPU would have to start its kernels row by row.
+        packed = is_like_bert(self.config) and batch.device.type == "cpu"
         run = self._run_packed if packed else self._run_padded
         for group in (_by_length if packed else _alike)(batch.lengths):
             order += group
