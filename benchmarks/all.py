@@ -61,7 +61,7 @@ def list_benchmarks(folder: Path, encoder: Path, minilm: Path) -> list[Benchmark
     few_texts = ["accuracy", str(folder / "textcat"), str(minilm), "--sets", "town"]
     few_texts += ["--results", str(folder / "setfit.jsonl")]
     zero_shot = [str(EMBEDDED), str(folder / "ner"), "--sets", "sentences", "--split", "test"]
-    few = ["--sizes", "50", "--steps", "60", "--test", "77"]
+    few = ["--sizes", "50", "--steps", "60", "--stock-steps", "60", "--test", "77"]
     return [
         Benchmark(
             "encoder",
