@@ -58,6 +58,7 @@ def list_benchmarks(folder: Path, encoder: Path, minilm: Path) -> list[Benchmark
     gliner = ["--tokenizer", str(encoder), "--texts", str(folder / "texts.txt"), "--threads", "1"]
     speed = ["speed", str(minilm), str(folder / "ner" / "sentences" / "train.jsonl.gz")]
     few_entities = ["fewshot", str(minilm), str(folder / "ner" / "sentences")]
+    few_entities += ["--start", str(EMBEDDED)]
     few_texts = ["accuracy", str(folder / "textcat"), str(minilm), "--sets", "town"]
     few_texts += ["--results", str(folder / "setfit.jsonl")]
     zero_shot = [str(EMBEDDED), str(folder / "ner"), "--sets", "sentences", "--split", "test"]
