@@ -30,9 +30,9 @@ def dropout(x: Tensor, rate: float, training: bool = True) -> Tensor:
         return x
     if x.device.type != "cpu" or level >= _LEVELS:
         return F.dropout(x, rate)
-    words = torch.empty(-(-x.numel() // _PER_WORD), dtype=torch.int64).random_(-(2**63), None)
+    words = x.new_empty(-(-x.numel() // _PER_WORD), dtype=torch.int64).random_(-(2**63), None)
     chances = words.view(torch.int16)[: x.numel()].view(x.shape)
-    kept = torch.empty(x.shape, dtype=x.dtype)
+    kept = x.new_empty(x.shape)
     torch.ge(chances, level - _LEVELS // 2, out=kept)
     return x * kept.mul_(_LEVELS / (_LEVELS - level))
 
