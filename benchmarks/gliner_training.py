@@ -76,8 +76,9 @@ def read(path: Path, limit: int | None = None) -> list[Row]:
     with gzip.open(path, "rt") as lines:
         for line in lines:
             row = json.loads(line)
-            made = [token.text for token in tokenizer(row["text"]) if not token.is_space]
-            words, starts, ends = row.get("tokens", made), {}, {}
+            words, starts, ends = row.get("tokens"), {}, {}
+            if words is None:
+                words = [token.text for token in tokenizer(row["text"]) if not token.is_space]
             at = 0
             for i, word in enumerate(words):
                 at = row["text"].index(word, at)

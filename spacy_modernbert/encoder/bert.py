@@ -15,9 +15,9 @@ from torch import Tensor
 from .attention import Layout, attend
 from .packing import PackedBatch
 
-# These count positions from the padding id on.
-_OFFSET = {"roberta", "xlm-roberta", "camembert"}
-_KINDS = {"bert", *_OFFSET}
+# These count positions from the padding id on, so that many positions are out of reach.
+OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "xlm-roberta-xl"}
+_KINDS = {"bert", "roberta", "xlm-roberta", "camembert"}
 
 
 def is_like_bert(config: Any) -> bool:
@@ -42,7 +42,7 @@ def packed_states(network: Any, batch: PackedBatch, *, dtype: torch.dtype) -> It
     """
     config = network.config
     layout = Layout.of(batch, reach=0, dtype=dtype)
-    first = config.pad_token_id + 1 if config.model_type in _OFFSET else 0
+    first = config.pad_token_id + 1 if config.model_type in OFFSET_POSITIONS else 0
     hidden = network.embeddings(
         input_ids=batch.ids[None],
         token_type_ids=torch.zeros_like(batch.ids)[None],

@@ -1,7 +1,7 @@
 """Dropout whose chance is cheap on a CPU.
 
-torch's Bernoulli numbers come one at a time, at some 7 ns each: a tenth of a training step of a
-small encoder. Whole 64-bit words of the same generator, read as four numbers each, take a sixth.
+torch draws its Bernoulli numbers one at a time, which shows in the training of a small encoder.
+Whole 64-bit words of the same generator, read as four numbers each, are several times cheaper.
 """
 
 from __future__ import annotations

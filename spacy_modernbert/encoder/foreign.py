@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import Errors
 from ..text.windows import batch_alike, batch_by_budget
-from .bert import is_like_bert, packed_states
+from .bert import OFFSET_POSITIONS, is_like_bert, packed_states
 from .dropout import replace_dropout
 from .packing import PackedBatch
 from .precision import Precision, resolve_precision
@@ -24,8 +24,6 @@ from .precision import Precision, resolve_precision
 # Pieces a group may hold, padding included. On CPUs groups of 1,000 to 2,000 pieces beat
 # larger ones, whose intermediate results leave the cache.
 GROUP = 2048
-# These count positions from the padding id on, so that many positions are out of reach.
-_OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "xlm-roberta-xl"}
 # These have no table of positions that a long row could overrun.
 _RELATIVE = {"deberta", "deberta-v2", "t5"}
 
@@ -107,7 +105,7 @@ class ForeignEncoder(nn.Module):
         if self.config.model_type in _RELATIVE:
             return None
         limit: int | None = getattr(self.config, "max_position_embeddings", None)
-        if limit is not None and self.config.model_type in _OFFSET_POSITIONS:
+        if limit is not None and self.config.model_type in OFFSET_POSITIONS:
             limit -= self.config.pad_token_id + 1
         return limit
 
