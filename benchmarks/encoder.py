@@ -34,8 +34,8 @@ import torch.nn.functional as F
 from memory import peak_mib
 from torch import Tensor
 
-from spacy_modernbert.encoder.config import FULL, ModernBertConfig
 from spacy_modernbert.encoder.modernbert import ModernBert
+from spacy_modernbert.encoder.modernbert_config import FULL, ModernBertConfig
 from spacy_modernbert.encoder.packing import PackedBatch
 
 VOCAB = 1000
@@ -115,8 +115,8 @@ def make_ours(config: ModernBertConfig, case: Case) -> Callable[[], Tensor]:
     with torch.device("meta"):
         model = ModernBert(config, precision=case.precision)
     model.load_state_dict(make_weights(config), assign=True)
-    model.eval().demote_()
-    batch = PackedBatch.from_rows(make_rows(case))
+    model.eval().prepare_inference_()
+    batch = PackedBatch.from_sequences(make_rows(case))
     return lambda: model(batch)
 
 
@@ -131,7 +131,7 @@ def make_theirs(config: ModernBertConfig, case: Case) -> Callable[[], Tensor]:
     )
     model = ModernBertModel(their).eval()
     model.load_state_dict(make_weights(config))
-    batch = PackedBatch.from_rows(make_rows(case))
+    batch = PackedBatch.from_sequences(make_rows(case))
     ids, mask = batch.pad(batch.ids), batch.mask().long()
     return lambda: model(input_ids=ids, attention_mask=mask).last_hidden_state
 

@@ -98,7 +98,7 @@ def read_words(path: Path) -> Iterator[str]:
 
 def make_texts(path: Path, n: int, *, mixed: bool) -> tuple[str, ...]:
     """Texts of about 100 words, as the models count them, or of 8 to 380 in a wild order."""
-    from spacy_modernbert.gliner.words import split_words
+    from spacy_modernbert.gliner.inference.words import split_words
 
     lengths = [8 + 372 * (i * 13 % n) // (n - 1) for i in range(n)] if mixed else [100] * n
     words, texts = read_words(path), []
@@ -218,7 +218,7 @@ def row(result: dict) -> str:
 
 def decoding_share(folder: Path, task: Task) -> tuple[float, float]:
     """Share of the whole time that goes into choosing spans, and into all behind the network."""
-    from spacy_modernbert.pipeline import gliner as module
+    from spacy_modernbert.pipeline.gliner.component import component as module
 
     pipe, answer = ours(folder)
     spent = {"decode": 0.0, "set_annotations": 0.0}

@@ -55,12 +55,12 @@ from transformers import TrainerCallback
 
 from spacy_modernbert.encoder.checkpoint import load_folder as load_encoder
 from spacy_modernbert.encoder.precision import Precision
-from spacy_modernbert.gliner.checkpoint import load_folder, save_folder
-from spacy_modernbert.gliner.new import new_gliner
-from spacy_modernbert.gliner.plan import WordText
-from spacy_modernbert.gliner.sampling import Sampling
-from spacy_modernbert.gliner.targets import GoldSpan, GoldText
-from spacy_modernbert.gliner.training import Course, Trainer
+from spacy_modernbert.gliner.checkpoint.serialization import load_folder, save_folder
+from spacy_modernbert.gliner.inference.sequences import SplitText
+from spacy_modernbert.gliner.training.label_sampling import LabelSampling
+from spacy_modernbert.gliner.training.new_model import new_gliner
+from spacy_modernbert.gliner.training.targets import GoldSpan, GoldText
+from spacy_modernbert.gliner.training.trainer import Trainer, TrainingConfig
 
 Row = dict[str, Any]
 WARM_UP = 3
@@ -146,10 +146,10 @@ def our_seconds(
     precision: Precision,
 ) -> list[float]:
     """Seconds of each step of ours."""
-    sampling = Sampling(negative_ratio=None, drop_types=0.0, max_types=len(labels))
-    trainer = Trainer(load_folder(folder, precision=precision), Course(sampling=sampling))
+    sampling = LabelSampling(negative_ratio=None, drop_types=0.0, max_types=len(labels))
+    trainer = Trainer(load_folder(folder, precision=precision), TrainingConfig(sampling=sampling))
     texts = [
-        GoldText(WordText(row["words"]), [GoldSpan(*span) for span in row["spans"]], labels)
+        GoldText(SplitText(row["words"]), [GoldSpan(*span) for span in row["spans"]], labels)
         for row in rows
     ]
     seconds = []
@@ -404,7 +404,7 @@ def forgetting(
             found, seconds, nlp = learn(
                 "ours", encoder, rows[:size] if size else rows, held_out, count, start, **more
             )
-            model = nlp.get_pipe("gliner").model.shims[0].gliner
+            model = nlp.get_pipe("gliner").model.shim.checkpoint
             mean = statistics.mean(zeroshot.score(model, some, 0.5) for some in unseen.values())
             print(f"| {name} | {found:.1f} | {mean:.1f} | {seconds:.0f} |", flush=True)
     print(f"\n{len(known)} of the {len(asked)} labels not trained are among those rehearsed.")

@@ -30,12 +30,12 @@ import numpy as np
 import torch
 from gliner_training import Row, read
 
-from spacy_modernbert.gliner.candidates import Candidates
-from spacy_modernbert.gliner.checkpoint import load_folder
-from spacy_modernbert.gliner.decoding import decode
-from spacy_modernbert.gliner.model import GlinerModel
-from spacy_modernbert.gliner.plan import WordText
-from spacy_modernbert.gliner.predict import find_candidates
+from spacy_modernbert.gliner.checkpoint.serialization import load_folder
+from spacy_modernbert.gliner.inference.decoding import decode
+from spacy_modernbert.gliner.inference.model import GlinerModel
+from spacy_modernbert.gliner.inference.predict import find_spans
+from spacy_modernbert.gliner.inference.scored_spans import ScoredSpans
+from spacy_modernbert.gliner.inference.sequences import SplitText
 
 SETS = ["crossner_politics", "crossner_literature", "crossner_music", "crossner_science",
         "crossner_ai"]  # fmt: skip
@@ -43,13 +43,13 @@ THRESHOLDS = [0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6]
 Spans = set[tuple[int, int, str]]
 
 
-def answers(found: Iterable[Candidates], labels: Sequence[str], threshold: float) -> list[Spans]:
+def answers(found: Iterable[ScoredSpans], labels: Sequence[str], threshold: float) -> list[Spans]:
     """What is above the threshold and chosen, for each sentence."""
     said = []
     for candidates in found:
         kept = candidates.scores > threshold
         parts = (candidates.starts, candidates.ends, candidates.labels, candidates.scores)
-        chosen = decode(Candidates(*(part[kept] for part in parts)), nested=False)
+        chosen = decode(ScoredSpans(*(part[kept] for part in parts)), nested=False)
         bounds = zip(chosen.starts.tolist(), chosen.ends.tolist(), strict=True)
         names = (labels[index] for index in chosen.labels.tolist())
         said.append({(*bound, name) for bound, name in zip(bounds, names, strict=True)})
@@ -69,8 +69,8 @@ def f1(rows: Sequence[Row], said: Sequence[Spans], label: str | None = None) -> 
 def score(model: GlinerModel, rows: Sequence[Row], threshold: float) -> float:
     """Micro F1 on one set, all of whose labels are asked at once."""
     labels = sorted({span[2] for row in rows for span in row["spans"]})
-    texts = [WordText(row["words"]) for row in rows]
-    found = find_candidates(model, texts, labels, thresholds=threshold)
+    texts = [SplitText(row["words"]) for row in rows]
+    found = find_spans(model, texts, labels, thresholds=threshold)
     return f1(rows, answers(found, labels, threshold))
 
 
@@ -82,8 +82,8 @@ def measure(model: GlinerModel, args: argparse.Namespace) -> None:
     for name in args.sets:
         rows[name] = read(args.data / name / f"{args.split}.jsonl.gz", args.limit)
         labels[name] = sorted({span[2] for row in rows[name] for span in row["spans"]})
-        texts = [WordText(row["words"]) for row in rows[name]]
-        found = find_candidates(model, texts, labels[name], thresholds=min(THRESHOLDS))
+        texts = [SplitText(row["words"]) for row in rows[name]]
+        found = find_spans(model, texts, labels[name], thresholds=min(THRESHOLDS))
         thresholds = THRESHOLDS if args.threshold is None else [args.threshold]
         tables[name] = {t: answers(found, labels[name], t) for t in thresholds}
     seconds = time.process_time() - clock

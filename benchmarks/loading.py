@@ -37,10 +37,9 @@ WORDS = "The quick brown fox doesn't jump over the lazy dog; it sleeps under the
 
 
 def measure(action: Callable[[], object]) -> dict:
+    import spacy_modernbert.pipeline.architectures  # noqa: F401
     import spacy_transformers  # noqa: F401 - imports are not what is measured
     import torch
-
-    import spacy_modernbert.pipeline.architectures  # noqa: F401
 
     torch.set_num_threads(1)
     before = peak_mib(reset=True)
@@ -51,13 +50,13 @@ def measure(action: Callable[[], object]) -> dict:
 
 def job_build(folder: Path, layers: int) -> dict:
     from spacy_modernbert.encoder.checkpoint import Checkpoint, save_folder
-    from spacy_modernbert.encoder.config import ModernBertConfig
-    from spacy_modernbert.encoder.initial import new_encoder
-    from spacy_modernbert.text.training import train_piecer
+    from spacy_modernbert.encoder.initialization import new_encoder
+    from spacy_modernbert.encoder.modernbert_config import ModernBertConfig
+    from spacy_modernbert.text.tokenizer_training import train_tokenizer
 
-    piecer = train_piecer([WORDS], vocab_size=400, max_length=8192)
+    tokenizer = train_tokenizer([WORDS], vocab_size=400, max_length=8192)
     config = ModernBertConfig.from_dict({"model_type": "modernbert", "num_hidden_layers": layers})
-    save_folder(Checkpoint(new_encoder(config, seed=0), piecer), folder)
+    save_folder(Checkpoint(new_encoder(config, seed=0), tokenizer), folder)
     return {"mib": (folder / "model.safetensors").stat().st_size / 2**20}
 
 

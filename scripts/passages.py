@@ -33,7 +33,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from wasabi import msg
 
-from spacy_modernbert.pipeline.gliner_gold import EXTENSION, install_extension
+from spacy_modernbert.pipeline.gliner.annotations import EXTENSION, install_extension
 
 SPANS = "sc"
 TOPIC, TYPES = "== ", "types:"

@@ -24,7 +24,7 @@ from wasabi import msg
 
 from spacy_modernbert.encoder.checkpoint import Checkpoint, Encoder, load_folder, save_folder
 from spacy_modernbert.encoder.packing import PackedBatch
-from spacy_modernbert.text.pieces import Piecer
+from spacy_modernbert.text.tokenizer import PieceTokenizer
 
 RATE = 4e-4
 WARM_UP = 50
@@ -59,16 +59,16 @@ def main(
             group["lr"] = RATE * min(1.0, (step + 1) / WARM_UP) * (1 - step / steps)
         batch = [rng.choice(words) if rng.random() < 0.5 else run(texts, rng) for _ in range(BATCH)]
         with torch.no_grad():
-            expected = pool(loaded.encoder, loaded.piecer, batch)
-        found = pool(student, loaded.piecer, batch)
+            expected = pool(loaded.encoder, loaded.tokenizer, batch)
+        found = pool(student, loaded.tokenizer, batch)
         loss = (found - expected).square().sum(dim=1).mean()
         loss.backward()
         nn.utils.clip_grad_norm_(trained, 5.0)
         optimizer.step()
         optimizer.zero_grad()
-    save_folder(Checkpoint(student.eval(), loaded.piecer), output)
+    save_folder(Checkpoint(student.eval(), loaded.tokenizer), output)
     with torch.no_grad():
-        pairs = [pool(one, loaded.piecer, held_out) for one in (loaded.encoder, student)]
+        pairs = [pool(one, loaded.tokenizer, held_out) for one in (loaded.encoder, student)]
     likeness = torch.cosine_similarity(*pairs).mean()
     msg.good(f"Saved to {output}; cosine of new phrasings with the teacher's: {likeness:.3f}")
 
@@ -83,12 +83,13 @@ def take_layers(encoder: Encoder, layers: list[int]) -> Encoder:
     return student
 
 
-def pool(encoder: Encoder, piecer: Piecer, texts: list[str]) -> Tensor:
+def pool(encoder: Encoder, tokenizer: PieceTokenizer, texts: list[str]) -> Tensor:
     """The mean of the vectors of all pieces, special ones included. *Shape:* (texts, hidden)."""
     rows = [
-        [*piecer.prefix_ids, *row.ids, *piecer.suffix_ids] for row in piecer.encode_texts(texts)
+        [*tokenizer.prefix_ids, *row.ids, *tokenizer.suffix_ids]
+        for row in tokenizer.encode_texts(texts)
     ]
-    batch = PackedBatch.from_rows(rows)
+    batch = PackedBatch.from_sequences(rows)
     return torch.stack([row.mean(dim=0) for row in batch.split(encoder(batch))])
 
 

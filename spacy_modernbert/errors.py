@@ -33,9 +33,9 @@ class Errors(metaclass=_Coded):
         "tokens are in it. Set it so that at least 1 fits."
     )
     SM004 = (
-        "The setting `stride` (neighbouring windows overlap by this many pieces) is {overlap}. It "
+        "The setting `overlap` (neighbouring windows overlap by this many pieces) is {overlap}. It "
         "has to be at least 0 and less than the {capacity} pieces that a window holds: lower "
-        "`stride` or raise `max_length`."
+        "`overlap` or raise `max_length`."
     )
 
     # The encoder network
@@ -116,6 +116,8 @@ class Errors(metaclass=_Coded):
         "spacy_modernbert needs {name} {needed}, and {found} is installed. Update it: "
         "`pip install '{name}{needed}'`."
     )
+
+    SM065 = "These settings can't be used:\n{problems}"
 
     # GLiNER (gliner/)
     SM100 = (
@@ -224,8 +226,8 @@ class Errors(metaclass=_Coded):
         "of the text encoder can't be trained. Set `training.freeze = [\"encoder\"]`, or `features` to 'own'."
     )
     SM154 = (
-        "`head_start = 'similar'` needs a new bi-encoder that scores spans, and labels: name a `labels_encoder`, "
-        "keep `kind = 'span'`, and give labels, or examples with labels. Or use `head_start = 'random'`."
+        "`head_init = 'similar'` needs a new bi-encoder that scores spans, and labels: name a `labels_encoder`, "
+        "keep `kind = 'span'`, and give labels, or examples with labels. Or use `head_init = 'random'`."
     )
     SM155 = (
         "Nothing can be learnt: the examples are annotated with {annotated}, and the component's labels "

@@ -40,24 +40,24 @@ def pytest_collection_modifyitems(config, items):
 def checkpoint(tmp_path_factory):
     """The folder of a ModernBERT of three layers, with sliding windows of 8 pieces to a side."""
     from spacy_modernbert.encoder.checkpoint import Checkpoint, save_folder
-    from spacy_modernbert.encoder.config import ModernBertConfig
-    from spacy_modernbert.encoder.initial import new_encoder
-    from spacy_modernbert.text.training import train_piecer
+    from spacy_modernbert.encoder.initialization import new_encoder
+    from spacy_modernbert.encoder.modernbert_config import ModernBertConfig
+    from spacy_modernbert.text.tokenizer_training import train_tokenizer
 
-    piecer = train_piecer(TEXTS, vocab_size=500, max_length=512)
+    tokenizer = train_tokenizer(TEXTS, vocab_size=500, max_length=512)
     config = ModernBertConfig.from_dict(
         {
             "model_type": "modernbert",
-            "vocab_size": piecer.vocab_size,
+            "vocab_size": tokenizer.vocab_size,
             "hidden_size": 32,
             "intermediate_size": 48,
             "num_hidden_layers": 3,
             "num_attention_heads": 4,
             "local_attention": 16,
             "max_position_embeddings": 512,
-            "pad_token_id": piecer.pad_id,
+            "pad_token_id": tokenizer.pad_id,
         }
     )
     folder = tmp_path_factory.mktemp("checkpoint")
-    save_folder(Checkpoint(new_encoder(config, seed=0), piecer), folder)
+    save_folder(Checkpoint(new_encoder(config, seed=0), tokenizer), folder)
     return folder

@@ -90,7 +90,7 @@ def test_imports_go_down():
     ("file", "source", "expected"),
     [
         ("text/a.py", "from ..encoder import packing", "upward import of spacy_modernbert.encoder"),
-        ("text/a.py", "import spacy_modernbert.pipeline.shim", "upward import"),
+        ("text/a.py", "import spacy_modernbert.pipeline.transformer.shim", "upward import"),
         ("text/a.py", "from spacy_modernbert import encoder", "upward import"),
         ("text/deep/a.py", "from ...encoder.packing import x", "upward import"),
         ("gliner/a.py", "from ..setfit import pairs", "sideways import"),

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import spacy_modernbert.errors
 from spacy_modernbert.cli import app
-from spacy_modernbert.gliner.checkpoint import save_folder
+from spacy_modernbert.gliner.checkpoint.serialization import save_folder
 
 from .conftest import ROOT
 from .gliner.tiny import tiny_model

@@ -25,19 +25,19 @@ def inspect_alignment(
 
     from ..encoder.hub import resolve
     from ..text.alignment import align_tokens
-    from ..text.pieces import Piecer
+    from ..text.tokenizer import PieceTokenizer
 
     try:
         nlp = spacy.blank(lang) if len(lang) <= 3 else spacy.load(lang)
-        piecer = Piecer.from_folder(resolve(model))
+        tokenizer = PieceTokenizer.from_folder(resolve(model))
     except (ImportError, OSError, ValueError) as error:
         msg.fail("Can't inspect the alignment", str(error), exits=1)
     doc = nlp.make_doc(text)
-    row = piecer.encode_texts([doc.text])[0]
+    row = tokenizer.encode_texts([doc.text])[0]
     starts = np.array([token.idx for token in doc], dtype=np.int64)
     ends = starts + np.array([len(token) for token in doc], dtype=np.int64)
     alignment = align_tokens(doc.text, starts, ends, row)
-    strings = piecer.strings(row.ids)
+    strings = tokenizer.strings(row.ids)
     body = []
     stops = alignment.lengths.cumsum()
     for token, stop, length in zip(doc, stops, alignment.lengths, strict=True):
@@ -47,5 +47,5 @@ def inspect_alignment(
         body.append((repr(token.text)[1:-1], span, "  ".join(shown) or "none"))
     header = ("token", "characters", "pieces")
     msg.table(body, header=header, divider=True, max_col=120)
-    n_special = len(piecer.prefix_ids) + len(piecer.suffix_ids)
+    n_special = len(tokenizer.prefix_ids) + len(tokenizer.suffix_ids)
     msg.info(f"{len(doc)} tokens, {len(row.ids)} pieces and {n_special} special ones")

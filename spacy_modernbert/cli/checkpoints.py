@@ -29,20 +29,20 @@ def new_modernbert(
     from wasabi import msg
 
     from ..encoder.checkpoint import Checkpoint, save_folder
-    from ..encoder.config import ModernBertConfig
-    from ..encoder.initial import new_encoder
-    from ..text.training import train_piecer
+    from ..encoder.initialization import new_encoder
+    from ..encoder.modernbert_config import ModernBertConfig
+    from ..text.tokenizer_training import train_tokenizer
 
     missing = [str(path) for path in texts if not path.is_file()]
     if missing:
         msg.fail("There is no such text file", ", ".join(missing), exits=1)
-    piecer = train_piecer(_lines(texts), vocab_size=vocab_size, max_length=max_length)
+    tokenizer = train_tokenizer(_lines(texts), vocab_size=vocab_size, max_length=max_length)
     try:
         config = ModernBertConfig.from_dict(
             {
                 "model_type": "modernbert",
                 "architectures": ["ModernBertModel"],
-                "vocab_size": piecer.vocab_size,
+                "vocab_size": tokenizer.vocab_size,
                 "hidden_size": hidden_size,
                 "intermediate_size": intermediate_size,
                 "num_hidden_layers": layers,
@@ -50,24 +50,24 @@ def new_modernbert(
                 "global_attn_every_n_layers": global_every,
                 "local_attention": local_attention,
                 "max_position_embeddings": max_length,
-                "pad_token_id": piecer.pad_id,
-                "cls_token_id": piecer.prefix_ids[0],
-                "bos_token_id": piecer.prefix_ids[0],
-                "sep_token_id": piecer.suffix_ids[0],
-                "eos_token_id": piecer.suffix_ids[0],
+                "pad_token_id": tokenizer.pad_id,
+                "cls_token_id": tokenizer.prefix_ids[0],
+                "bos_token_id": tokenizer.prefix_ids[0],
+                "sep_token_id": tokenizer.suffix_ids[0],
+                "eos_token_id": tokenizer.suffix_ids[0],
             }
         )
     except ValueError as error:
         msg.fail("These sizes make no encoder", str(error), exits=1)
     encoder = new_encoder(config, seed=seed)
     try:
-        save_folder(Checkpoint(encoder, piecer), output)
+        save_folder(Checkpoint(encoder, tokenizer), output)
     except OSError as error:
         msg.fail(f"Can't save {output}", str(error), exits=1)
     weights = sum(parameter.numel() for parameter in encoder.parameters())
     msg.good(
         f"Saved a new ModernBERT to {output}",
-        f"{layers} layers, {weights:,} weights, {piecer.vocab_size:,} pieces",
+        f"{layers} layers, {weights:,} weights, {tokenizer.vocab_size:,} pieces",
     )
 
 
@@ -89,7 +89,7 @@ def convert_gliner(
     """
     from wasabi import msg
 
-    from ..gliner.convert import convert
+    from ..gliner.checkpoint.convert import convert
 
     try:
         convert(source, output, encoder=encoder, labels_encoder=labels_encoder, half=half)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spacy.tokens import Doc, Span
     from spacy.training import Example
 
-    from ..gliner.thresholds import Choice
+    from ..gliner.training.thresholds import Choice
 
 # Spans below it are not worth having, whatever the label.
 _LEAST = 0.02
@@ -80,7 +80,7 @@ def choose(nlp: Language, examples: list[Example], component: str) -> dict[str, 
     """
     import numpy as np
 
-    from ..gliner.thresholds import choose_threshold
+    from ..gliner.training.thresholds import choose_threshold
 
     pipe: Any = nlp.get_pipe(component)
     kept = pipe.cfg

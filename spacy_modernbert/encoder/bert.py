@@ -29,7 +29,9 @@ def is_like_bert(config: Any) -> bool:
     return config.model_type in _KINDS and positions == "absolute"
 
 
-def packed_states(network: Any, batch: PackedBatch, *, dtype: torch.dtype) -> Iterator[Tensor]:
+def packed_layer_outputs(
+    network: Any, batch: PackedBatch, *, dtype: torch.dtype
+) -> Iterator[Tensor]:
     """Yield the output of each layer.
 
     Args:

@@ -20,11 +20,11 @@ from torch import Tensor
 
 from ..errors import Errors
 from ..text.files import atomic_path
-from ..text.pieces import Piecer
-from .config import ModernBertConfig
-from .foreign import ForeignEncoder
+from ..text.tokenizer import PieceTokenizer
+from .hf_encoder import HFEncoder
 from .hub import CONFIG, INDEX, PICKLED, SAFETENSORS
 from .modernbert import ModernBert
+from .modernbert_config import ModernBertConfig
 from .precision import Precision, cast_parameters, resolve_precision
 from .storage import (
     bytes_to_tensors,
@@ -36,7 +36,7 @@ from .storage import (
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-Encoder: TypeAlias = "ModernBert | ForeignEncoder"
+Encoder: TypeAlias = "ModernBert | HFEncoder"
 
 # What masked-language-model and classification checkpoints carry beyond the encoder.
 _HEADS = (
@@ -59,7 +59,7 @@ class Checkpoint:
     """A network and the tokenizer it was trained with."""
 
     encoder: Encoder
-    piecer: Piecer
+    tokenizer: PieceTokenizer
 
 
 def load_folder(
@@ -79,10 +79,10 @@ def load_folder(
         FileNotFoundError: SM041 where a file is missing.
         ValueError: SM042-SM045 where a file is damaged or does not fit the others.
     """
-    piecer = Piecer.from_folder(folder)
+    tokenizer = PieceTokenizer.from_folder(folder)
     config = read_config(folder)
     encoder = build_encoder(config, read_state(folder), precision=precision, device=device)
-    return Checkpoint(encoder, piecer)
+    return Checkpoint(encoder, tokenizer)
 
 
 def save_folder(checkpoint: Checkpoint, folder: Path) -> None:
@@ -90,19 +90,19 @@ def save_folder(checkpoint: Checkpoint, folder: Path) -> None:
 
     Each file appears whole or not at all, the weights last.
     """
-    checkpoint.piecer.save(folder)
+    checkpoint.tokenizer.save(folder)
     with atomic_path(folder / CONFIG) as path:
         path.write_text(json.dumps(config_dict(checkpoint.encoder), indent=2), encoding="utf8")
     write_tensors(folder / SAFETENSORS, tensors(checkpoint.encoder), {"format": "pt"})
 
 
-def load_packed(
+def load_encoder_file(
     source: Path | bytes,
     *,
     precision: Precision = "float32",
     device: torch.device | None = None,
 ) -> Checkpoint:
-    """Load what ``save_packed`` or ``checkpoint_to_bytes`` wrote.
+    """Load what ``save_encoder_file`` or ``encoder_to_bytes`` wrote.
 
     The weights are not copied: they are pages of the file, or look into the given bytes.
 
@@ -118,16 +118,16 @@ def load_packed(
         raise ValueError(Errors.SM046.format(source=where))
     header = json.loads(metadata[_FORMAT])
     encoder = build_encoder(header["config"], state, precision=precision, device=device)
-    return Checkpoint(encoder, Piecer.from_bytes(header["tokenizer"].encode("utf8")))
+    return Checkpoint(encoder, PieceTokenizer.from_bytes(header["tokenizer"].encode("utf8")))
 
 
-def save_packed(checkpoint: Checkpoint, path: Path) -> None:
+def save_encoder_file(checkpoint: Checkpoint, path: Path) -> None:
     """Write network, configuration and tokenizer as one safetensors file, atomically."""
     write_tensors(path, tensors(checkpoint.encoder), _header(checkpoint))
 
 
-def checkpoint_to_bytes(checkpoint: Checkpoint) -> bytes:
-    """Give the bytes of the file that ``save_packed`` writes."""
+def encoder_to_bytes(checkpoint: Checkpoint) -> bytes:
+    """Give the bytes of the file that ``save_encoder_file`` writes."""
     return tensors_to_bytes(tensors(checkpoint.encoder), _header(checkpoint))
 
 
@@ -195,7 +195,7 @@ def build_encoder(
         ValueError: SM044 where weights are missing or left over, SM045 where a shape is wrong.
     """
     if config.get("model_type") != "modernbert":
-        return ForeignEncoder.from_state(config, dict(state), precision=precision, device=device)
+        return HFEncoder.from_state(config, dict(state), precision=precision, device=device)
     device = device or torch.device("cpu")
     with torch.device("meta"):
         encoder = ModernBert(ModernBertConfig.from_dict(config), precision=precision)
@@ -239,7 +239,7 @@ def tensors(encoder: Encoder) -> dict[str, Tensor]:
     """
     state: dict[str, Tensor] = encoder.state_dict()
     dtype = resolve_precision(encoder.precision, next(encoder.parameters()).device)
-    if isinstance(encoder, ForeignEncoder) or dtype == torch.float32:
+    if isinstance(encoder, HFEncoder) or dtype == torch.float32:
         return state
     return {
         name: tensor.to(dtype) if tensor.dim() == 2 else tensor for name, tensor in state.items()
@@ -252,7 +252,7 @@ def config_dict(encoder: Encoder) -> dict:
 
 
 def _header(checkpoint: Checkpoint) -> dict[str, str]:
-    tokenizer = checkpoint.piecer.to_bytes().decode("utf8")
+    tokenizer = checkpoint.tokenizer.to_bytes().decode("utf8")
     content = {"config": config_dict(checkpoint.encoder), "tokenizer": tokenizer}
     # A single entry: safetensors writes several in a random order, and bytes must be repeatable.
     return {_FORMAT: json.dumps(content)}

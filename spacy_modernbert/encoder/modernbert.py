@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import Layout, attend, attend_
-from .config import FULL, SLIDING, ModernBertConfig
 from .dropout import dropout as drop
+from .modernbert_config import FULL, SLIDING, ModernBertConfig
 from .packing import PackedBatch
 from .precision import (
     Linear,
@@ -189,7 +189,7 @@ class ModernBert(nn.Module):
         """Pieces of the longest row the checkpoint was made for."""
         return self.config.max_position_embeddings
 
-    def demote_(self, device: torch.device | str | None = None) -> ModernBert:
+    def prepare_inference_(self, device: torch.device | str | None = None) -> ModernBert:
         """Store the weights in the format of the products, for inference; norms stay float32.
 
         Args:
@@ -199,7 +199,7 @@ class ModernBert(nn.Module):
         cast_parameters(self, resolve_precision(self.precision, device))
         return self
 
-    def promote_(self) -> ModernBert:
+    def prepare_training_(self) -> ModernBert:
         """Store the weights in float32 again, for training: small updates would round away."""
         cast_parameters(self, torch.float32)
         return self
@@ -217,7 +217,7 @@ class ModernBert(nn.Module):
         hidden = deque(self.states(batch, dropout=dropout), maxlen=1).pop()
         return cast(Tensor, self.final_norm(hidden))
 
-    def forward_layers(self, batch: PackedBatch, *, dropout: float = 0.0) -> list[Tensor]:
+    def layer_outputs(self, batch: PackedBatch, *, dropout: float = 0.0) -> list[Tensor]:
         """Encode rows and return every layer's output, the last one normalised.
 
         Returns:

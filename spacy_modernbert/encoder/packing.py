@@ -34,7 +34,7 @@ class PackedBatch:
     lengths: tuple[int, ...]
 
     @classmethod
-    def from_rows(
+    def from_sequences(
         cls, rows: Sequence[ArrayLike], *, device: torch.device | str | None = None
     ) -> PackedBatch:
         """Pack rows of ids (arrays or lists of int); an empty row keeps its place.

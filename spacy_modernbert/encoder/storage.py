@@ -1,4 +1,4 @@
-"""Tensors in files and in bytes: safetensors, read without a copy, written all or nothing."""
+"""Tensors in files and in bytes: safetensors, read into memory, written all or nothing."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def tensors_to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str])
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Map a safetensors file into memory.
+    """Read a safetensors file.
 
-    The tensors are private pages of the file: nothing is read before it is used, and writing to
-    a tensor does not reach the file.
+    The tensors are copies: a file that is overwritten or cut short later changes nothing. Mapped
+    pages would change with it, or end the process.
 
     Raises:
         ValueError: SM042 where the file is cut short or is no safetensors file.
@@ -64,17 +64,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             # `keys` is a method of the file here, no mapping.
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+            return {n: file.get_tensor(n).clone() for n in file.keys()}, metadata  # noqa: SIM118
     except safetensors.SafetensorError as error:
         raise ValueError(Errors.SM042.format(path=path, reason=error)) from error
 
 
 def bytes_to_tensors(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the bytes of a safetensors file without a copy.
-
-    The tensors look into ``data`` and must not be written to: bytes are shared, and Python
-    holds them for constant. ``safetensors.torch.load`` would copy every tensor, which for a
-    model read through ``bytes`` doubles the memory.
+    """Read the bytes of a safetensors file. The tensors are copies, which training may write to.
 
     Raises:
         ValueError: SM042 where the bytes are cut short or are no safetensors file.
@@ -101,7 +97,7 @@ def _view(data: bytes, start: int, spec: dict) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given buffer is not writable")
         flat = torch.frombuffer(data, dtype=dtype, count=count, offset=start + begin)
-    return flat.reshape(shape)
+    return flat.reshape(shape).clone()
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

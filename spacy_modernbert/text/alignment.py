@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .pieces import Ints, PieceRow
+from .tokenizer import Ints, TextPieces
 
 # ``str.isspace`` as a table: no character after U+3000 is white space.
 _IS_SPACE = np.array([chr(code).isspace() for code in range(0x3002)])
@@ -28,7 +28,7 @@ class Alignment:
 
 
 def align_tokens(
-    text: str, token_starts: npt.ArrayLike, token_ends: npt.ArrayLike, row: PieceRow
+    text: str, token_starts: npt.ArrayLike, token_ends: npt.ArrayLike, row: TextPieces
 ) -> Alignment:
     """Give every token its pieces, in time linear in the text.
 
@@ -92,7 +92,7 @@ def _next(visible: npt.NDArray[np.intp], positions: Ints) -> npt.NDArray[np.intp
     return np.append(visible, never)[np.searchsorted(visible, positions)]
 
 
-def _without_leading_space(row: PieceRow, visible: npt.NDArray[np.intp]) -> Ints:
+def _without_leading_space(row: TextPieces, visible: npt.NDArray[np.intp]) -> Ints:
     """Return the starts of the pieces after their leading white space."""
     first = _next(visible, row.starts)
     return np.where(first < row.ends, first, row.starts).astype(np.int32)

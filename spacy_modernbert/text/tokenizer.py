@@ -1,135 +1,227 @@
-"""Build a ``tokenizers.Tokenizer`` for which a user's text is only ever text.
+"""Texts and words to pieces, from the ``tokenizer.json`` of either transformers generation.
 
-A ``tokenizer.json`` on its own reads ``[SEP]``, ``<s>`` or ``[unused7]`` typed by a user as the
-control token of that name. Three things are needed to stop it:
-
-1. ``encode_special_tokens``: added tokens that are flagged *special* are no longer searched for;
-2. reserved names, and the markers a model puts into its own prompts, get that flag, as many
-   files leave it out for them;
-3. a Unigram model (XLM-R, DeBERTa-v3) also has its control tokens in the ordinary vocabulary, where
-   the search for the best pieces would find them again: such names are cut in two beforehand.
+``AutoTokenizer`` is not used: it refuses folders that another major version saved. The file
+itself is stable, and ``tokenizers`` reads it alone.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, TypeAlias
 
-from tokenizers import Regex, Tokenizer
-from tokenizers.pre_tokenizers import Sequence as Chain
-from tokenizers.pre_tokenizers import Split
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
 
-_RESERVED = re.compile(r"\[unused\d+\]|<unused\d+>")
+from ..errors import Errors
+from .files import atomic_path
+from .special_tokens import build_tokenizer, find_pad_id, prefix_and_suffix_ids
+
+Ints: TypeAlias = npt.NDArray[np.int32]
+
+_TOKENIZER = "tokenizer.json"
+_CONFIG = "tokenizer_config.json"
+_SPECIALS = "special_tokens_map.json"
+_FILES = (_TOKENIZER, _CONFIG, _SPECIALS)
+
+# transformers writes 1e30 where a checkpoint has no limit.
+_NO_LIMIT = 1e9
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def build_tokenizer(spec: dict[str, Any], *, markers: Sequence[str] = ()) -> Tokenizer:
-    """Build the tokenizer that a parsed ``tokenizer.json`` describes.
+@dataclass(frozen=True, eq=False)
+class TextPieces:
+    """The pieces of one text, without special tokens.
 
-    Args:
-        spec: The parsed file. Flags of its added tokens are changed in place.
-        markers: Names of further added tokens that a text must not reach.
-
-    Raises:
-        Exception: Whatever ``tokenizers`` says about a file it cannot read; it has no type of
-            its own for that.
+    Attributes:
+        ids: Piece ids. *Shape:* (pieces,), int32.
+        starts: Where each piece starts in the text, in characters. *Shape:* (pieces,), int32.
+        ends: Where each piece ends, exclusive. A piece that holds a part of a character has the
+            whole character. *Shape:* (pieces,), int32.
     """
-    for token in spec.get("added_tokens") or ():
-        if _RESERVED.fullmatch(token["content"]) or token["content"] in markers:
-            token["special"] = True
-    tokenizer = Tokenizer.from_str(json.dumps(spec, ensure_ascii=False))
-    tokenizer.encode_special_tokens = True
-    # A limit left in the file would cut texts in silence; windows.py knows what to do instead.
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    _guard_vocabulary(tokenizer)
-    return tokenizer
+
+    ids: Ints
+    starts: Ints
+    ends: Ints
 
 
-def _guard_vocabulary(tokenizer: Tokenizer) -> None:
-    """Split the names that the model itself would still read as control tokens.
+@dataclass(frozen=True, eq=False)
+class WordPieces:
+    """The pieces of one list of words, without special tokens.
 
-    The cut is put after the first character (``<|s>``), and only where the whole name follows, so
-    every other text keeps its pieces.
+    Attributes:
+        ids: Piece ids. *Shape:* (pieces,), int32.
+        words: Index of the word each piece belongs to, never falling. A word of which the
+            tokenizer keeps nothing is missing here. *Shape:* (pieces,), int32.
     """
-    added = tokenizer.get_added_tokens_decoder().values()
-    names = [token.content for token in added if token.special and len(token.content) > 1]
-    leaks = [name for name in names if _is_reachable(tokenizer, name)]
-    if not leaks:
-        return
-    cuts = (f"(?<={re.escape(name[0])})(?={re.escape(name[1:])})" for name in leaks)
-    guard = Split(Regex("|".join(cuts)), behavior="removed")
-    before = tokenizer.pre_tokenizer
-    tokenizer.pre_tokenizer = guard if before is None else Chain([before, guard])
+
+    ids: Ints
+    words: Ints
 
 
-def _is_reachable(tokenizer: Tokenizer, name: str) -> bool:
-    """Tell whether a text that holds ``name`` gets its id for that stretch of text.
+class PieceTokenizer:
+    """Cuts texts and words into pieces. It never changes once it is built.
 
-    The id alone says nothing: an unknown character within the name is rightly ``[UNK]``.
+    Control tokens cannot be reached from a text: ``[SEP]`` in it is five ordinary characters.
+
+    Attributes:
+        vocab_size: Number of pieces, added tokens included.
+        prefix_ids: Ids that the checkpoint expects before a row, such as ``([CLS],)``.
+        suffix_ids: Ids that it expects after a row, such as ``([SEP],)``.
+        pad_id: Id to fill short rows with.
+        model_max_length: Longest row of the checkpoint, ``prefix_ids`` and ``suffix_ids``
+            included; None where the files name no limit.
     """
-    name_id = tokenizer.token_to_id(name)
-    probes = [name, f"a{name}a", f" {name} "]
-    return any(
-        piece_id == name_id and end - start >= len(name)
-        for encoding in tokenizer.encode_batch(probes, add_special_tokens=False)
-        for piece_id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
-    )
+
+    vocab_size: int
+    prefix_ids: tuple[int, ...]
+    suffix_ids: tuple[int, ...]
+    pad_id: int
+    model_max_length: int | None
+
+    def __init__(
+        self, files: Mapping[str, bytes], markers: Sequence[str] = (), source: str = "bytes"
+    ) -> None:
+        """Build from the contents of files; see `from_folder` for the usual way.
+
+        Args:
+            files: File name to content: ``tokenizer.json`` and, where there are any,
+                ``tokenizer_config.json`` and ``special_tokens_map.json``.
+            markers: Added tokens that a text must not reach, besides the special ones.
+            source: Where the files come from, for messages.
+
+        Raises:
+            ValueError: A file cannot be read (SM002).
+        """
+        self._files = dict(files)
+        self._markers = tuple(markers)
+        spec = _parse(files, _TOKENIZER, source)
+        config = _parse(files, _SPECIALS, source) | _parse(files, _CONFIG, source)
+        try:
+            self._tokenizer: Tokenizer = build_tokenizer(spec, markers=self._markers)
+        except Exception as error:  # tokenizers raises bare Exception
+            _unreadable(_TOKENIZER, source, error)
+        self.vocab_size = self._tokenizer.get_vocab_size(with_added_tokens=True)
+        self.prefix_ids, self.suffix_ids = prefix_and_suffix_ids(self._tokenizer, config)
+        self.pad_id = find_pad_id(self._tokenizer, config, spec)
+        limit = config.get("model_max_length") or _NO_LIMIT
+        self.model_max_length = int(limit) if limit < _NO_LIMIT else None
+
+    @classmethod
+    def from_folder(cls, path: str | Path, *, markers: Sequence[str] = ()) -> PieceTokenizer:
+        """Read the tokenizer of a checkpoint folder.
+
+        Args:
+            path: The folder.
+            markers: Added tokens that a text must not reach, besides the special ones: those that
+                a model puts into its own prompts, such as ``<<ENT>>``.
+
+        Raises:
+            ValueError: There is no ``tokenizer.json`` (SM001), or a file cannot be read (SM002).
+        """
+        folder = Path(path)
+        if not (folder / _TOKENIZER).is_file():
+            there = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+            listing = ", ".join(there) or "nothing"
+            raise ValueError(Errors.SM001.format(folder=folder, there=listing))
+        files = {name: folder / name for name in _FILES if (folder / name).is_file()}
+        return cls({name: file.read_bytes() for name, file in files.items()}, markers, str(folder))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, markers: Sequence[str] = ()) -> PieceTokenizer:
+        """Build from what `to_bytes` returned. The markers are not part of it.
+
+        Raises:
+            ValueError: The bytes, or a file in them, cannot be read (SM002).
+        """
+        packed = _parse({_TOKENIZER: data}, _TOKENIZER, "bytes")
+        return cls({name: str(content).encode() for name, content in packed.items()}, markers)
+
+    def to_bytes(self) -> bytes:
+        """Return the files as one JSON object, file name to content."""
+        files = {name: content.decode() for name, content in self._files.items()}
+        return json.dumps(files, ensure_ascii=False).encode()
+
+    def save(self, folder: str | Path) -> None:
+        """Write the files as they were read, each of them whole or not at all.
+
+        Tokenizer files of an earlier save that this one does not have are removed: they would
+        speak for another tokenizer.
+
+        Args:
+            folder: The folder, made where it is missing.
+        """
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        for name in _FILES:
+            if name not in self._files:
+                (target / name).unlink(missing_ok=True)
+                continue
+            with atomic_path(target / name) as temporary:
+                temporary.write_bytes(self._files[name])
+
+    def encode_texts(self, texts: Sequence[str]) -> list[TextPieces]:
+        """Cut whole texts into pieces.
+
+        A lone surrogate, which is no character, is read as U+FFFD, so that offsets hold.
+        """
+        encodings = self._tokenizer.encode_batch(
+            [_LONE_SURROGATE.sub("\ufffd", text) for text in texts], add_special_tokens=False
+        )
+        rows = []
+        for encoding in encodings:
+            offsets = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
+            starts, ends = np.ascontiguousarray(offsets.T)
+            rows.append(TextPieces(np.array(encoding.ids, dtype=np.int32), starts, ends))
+        return rows
+
+    def encode_words(self, texts: Sequence[Sequence[str]]) -> list[WordPieces]:
+        """Cut words into pieces, each word on its own: no piece knows of a space before its word.
+
+        Args:
+            texts: A list of words for each text.
+        """
+        encodings = self._tokenizer.encode_batch(
+            [[_LONE_SURROGATE.sub("\ufffd", word) for word in words] for words in texts],
+            is_pretokenized=True,
+            add_special_tokens=False,
+        )
+        return [
+            WordPieces(np.array(e.ids, dtype=np.int32), np.array(e.word_ids, dtype=np.int32))
+            for e in encodings
+        ]
+
+    def strings(self, ids: Sequence[int] | Ints) -> list[str]:
+        """Return the pieces as the vocabulary writes them; "" for an id that it does not have."""
+        return [self._tokenizer.id_to_token(int(piece_id)) or "" for piece_id in ids]
+
+    def token_id(self, piece: str) -> int | None:
+        """Return the id of a piece or special token, None where there is none of this name."""
+        found: int | None = self._tokenizer.token_to_id(piece)
+        return found
+
+    def __reduce__(self) -> tuple[type[PieceTokenizer], tuple[dict[str, bytes], tuple[str, ...]]]:
+        # Not the Tokenizer's own pickle: it forgets that special tokens are text.
+        return type(self), (self._files, self._markers)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PieceTokenizer:
+        return self
 
 
-def frame_ids(
-    tokenizer: Tokenizer, config: Mapping[str, Any]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Find the ids that go before and after a row: ``[CLS]`` ... ``[SEP]``, ``<s>`` ... ``</s>``.
-
-    They are read off what the post-processor does to a probe. A file without a post-processor
-    leaves them to its configuration, by name; a file without either frames nothing.
-
-    Args:
-        tokenizer: The tokenizer.
-        config: Parsed ``tokenizer_config.json``.
-
-    Returns:
-        The ids before a row, and the ids after it.
-    """
-    if tokenizer.post_processor is None:
-        first = _named_id(tokenizer, config, "cls_token", "bos_token")
-        last = _named_id(tokenizer, config, "sep_token", "eos_token")
-        return (() if first is None else (first,)), (() if last is None else (last,))
-    for probe in _probes(tokenizer):
-        encoding = tokenizer.encode(probe)
-        if 0 in encoding.special_tokens_mask:
-            before = encoding.special_tokens_mask.index(0)
-            after = encoding.special_tokens_mask[::-1].index(0)
-            ids = encoding.ids
-            return tuple(ids[:before]), tuple(ids[len(ids) - after :])
-    return (), ()
+def _parse(files: Mapping[str, bytes], name: str, source: str) -> dict[str, Any]:
+    """Parse one file; a missing one is empty."""
+    try:
+        parsed = json.loads(files.get(name, b"{}").decode())
+    except ValueError as error:
+        _unreadable(name, source, error)
+    if not isinstance(parsed, dict):
+        _unreadable(name, source, TypeError(f"an object was expected, not {parsed!r:.40}"))
+    return parsed
 
 
-def _probes(tokenizer: Tokenizer) -> Iterator[str]:
-    """Yield texts until one has a piece: ``a`` has none in a model of Chinese without ``[UNK]``."""
-    return chain(["a"], tokenizer.get_vocab())
-
-
-def find_pad_id(tokenizer: Tokenizer, config: Mapping[str, Any], spec: Mapping[str, Any]) -> int:
-    """Find the id to pad rows with; 0 where nothing says (padding is masked in any case)."""
-    named = _named_id(tokenizer, config, "pad_token")
-    padding = (spec.get("padding") or {}).get("pad_id")
-    usual = (tokenizer.token_to_id(name) for name in ("[PAD]", "<pad>"))
-    return next((int(pad) for pad in (named, padding, *usual) if pad is not None), 0)
-
-
-def _named_id(tokenizer: Tokenizer, config: Mapping[str, Any], *keys: str) -> int | None:
-    """Return the id of the first of these tokens that the configuration names.
-
-    A token is written as a plain string or, with its stripping flags, as a dictionary.
-    """
-    for key in keys:
-        token = config.get(key)
-        name = token.get("content") if isinstance(token, dict) else token
-        found: int | None = tokenizer.token_to_id(name) if isinstance(name, str) else None
-        if found is not None:
-            return found
-    return None
+def _unreadable(name: str, source: str, error: Exception) -> NoReturn:
+    raise ValueError(Errors.SM002.format(file=name, source=source, error=error)) from error

@@ -1,8 +1,8 @@
 import numpy as np
 import torch
 
-from spacy_modernbert.encoder.config import ModernBertConfig
 from spacy_modernbert.encoder.modernbert import ModernBert
+from spacy_modernbert.encoder.modernbert_config import ModernBertConfig
 
 VOCAB = 120
 

@@ -29,7 +29,7 @@ def plain_varlen(query, key, value, cu_q, cu_k, max_q, max_k, *, window_size):
 @pytest.fixture
 def layout():
     return Layout.of(
-        PackedBatch.from_rows([range(n) for n in LENGTHS]), reach=8, dtype=torch.float32
+        PackedBatch.from_sequences([range(n) for n in LENGTHS]), reach=8, dtype=torch.float32
     )
 
 

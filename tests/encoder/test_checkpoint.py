@@ -6,12 +6,12 @@ import torch
 
 from spacy_modernbert.encoder.checkpoint import (
     Checkpoint,
-    checkpoint_to_bytes,
+    encoder_to_bytes,
+    load_encoder_file,
     load_folder,
-    load_packed,
     read_state,
+    save_encoder_file,
     save_folder,
-    save_packed,
 )
 from spacy_modernbert.encoder.packing import PackedBatch
 from spacy_modernbert.encoder.storage import read_tensors, tensors_to_bytes, write_tensors
@@ -21,7 +21,7 @@ ROWS = [[1, 7, 8, 9, 2], [1, 2], [1, *range(20, 60), 2]]
 
 def encode(encoder):
     with torch.no_grad():
-        return encoder(PackedBatch.from_rows(ROWS))
+        return encoder(PackedBatch.from_sequences(ROWS))
 
 
 @pytest.fixture
@@ -49,12 +49,12 @@ def test_folder_round_trip(checkpoint, tmp_path):
 
 def test_packed_round_trip(checkpoint, tmp_path):
     loaded = load_folder(checkpoint)
-    save_packed(loaded, tmp_path / "model")
-    data = checkpoint_to_bytes(loaded)
+    save_encoder_file(loaded, tmp_path / "model")
+    data = encoder_to_bytes(loaded)
     assert (tmp_path / "model").read_bytes() == data
-    for again in (load_packed(tmp_path / "model"), load_packed(data)):
+    for again in (load_encoder_file(tmp_path / "model"), load_encoder_file(data)):
         assert torch.equal(encode(again.encoder), encode(loaded.encoder))
-        assert checkpoint_to_bytes(again) == data
+        assert encoder_to_bytes(again) == data
 
 
 def test_transformers_loads_a_saved_folder(checkpoint):
@@ -65,11 +65,11 @@ def test_transformers_loads_a_saved_folder(checkpoint):
     loaded = load_folder(checkpoint)
     text = "Maria Lopez doesn't work at Apple.\n        return 日本"
     ids = tokenizer(text)["input_ids"]
-    (row,) = loaded.piecer.encode_texts([text])
-    assert ids == [*loaded.piecer.prefix_ids, *row.ids.tolist(), *loaded.piecer.suffix_ids]
+    (row,) = loaded.tokenizer.encode_texts([text])
+    assert ids == [*loaded.tokenizer.prefix_ids, *row.ids.tolist(), *loaded.tokenizer.suffix_ids]
     with torch.no_grad():
         expected = oracle(torch.tensor([ids])).last_hidden_state[0]
-        found = loaded.encoder(PackedBatch.from_rows([ids]))
+        found = loaded.encoder(PackedBatch.from_sequences([ids]))
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
@@ -164,7 +164,7 @@ def test_packed_file_of_someone_else(tmp_path):
     (tmp_path / "model").write_bytes(data)
     for source in (data, tmp_path / "model"):
         with pytest.raises(ValueError, match="SM046"):
-            load_packed(source)
+            load_encoder_file(source)
 
 
 def test_folder_of_transformers_5(checkpoint, folder):
@@ -191,14 +191,14 @@ def test_bfloat16_is_stored_in_half_the_size(checkpoint, tmp_path):
     if resolve_precision("bfloat16", torch.device("cpu")) != torch.bfloat16:
         pytest.skip("this processor has no bfloat16 instructions")
     plain, half = load_folder(checkpoint), load_folder(checkpoint, precision="bfloat16")
-    save_packed(half, tmp_path / "half")
-    save_packed(plain, tmp_path / "plain")
-    again = load_packed(tmp_path / "half", precision="bfloat16")
+    save_encoder_file(half, tmp_path / "half")
+    save_encoder_file(plain, tmp_path / "plain")
+    again = load_encoder_file(tmp_path / "half", precision="bfloat16")
     assert torch.equal(encode(again.encoder), encode(half.encoder))
     sizes = [sum(p.nbytes for p in c.encoder.parameters()) for c in (again, plain)]
     assert sizes[0] < sizes[1] * 0.6
     # A machine without the instructions reads the same file and computes in float32.
-    wide = load_packed(tmp_path / "half", precision="float32")
+    wide = load_encoder_file(tmp_path / "half", precision="float32")
     assert {param.dtype for param in wide.encoder.parameters()} == {torch.float32}
 
 
@@ -216,4 +216,4 @@ def test_decoder_is_refused(folder):
 
 def test_checkpoint_is_what_it_was_made_of(checkpoint):
     loaded = load_folder(checkpoint)
-    assert Checkpoint(loaded.encoder, loaded.piecer) == loaded
+    assert Checkpoint(loaded.encoder, loaded.tokenizer) == loaded

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from spacy_modernbert.encoder.config import FULL, SLIDING, ModernBertConfig
+from spacy_modernbert.encoder.modernbert_config import FULL, SLIDING, ModernBertConfig
 
 from ..conftest import SHARED
 from .conftest import make_dict

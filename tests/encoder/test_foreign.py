@@ -3,7 +3,7 @@ import pytest
 import torch
 import transformers
 
-from spacy_modernbert.encoder import foreign
+from spacy_modernbert.encoder import hf_encoder as foreign
 from spacy_modernbert.encoder.checkpoint import build_encoder
 from spacy_modernbert.encoder.packing import PackedBatch
 
@@ -51,10 +51,10 @@ def rows(seed=0, lengths=(3, 17, 1, 9, 40)):
 def test_foreign_equals_transformers_row_by_row(kind):
     oracle = make(kind)
     encoder = build_encoder(oracle.config.to_dict(), oracle.state_dict())
-    batch = PackedBatch.from_rows(rows())
+    batch = PackedBatch.from_sequences(rows())
     with torch.no_grad():
         found = batch.split(encoder(batch))
-        layers = encoder.forward_layers(batch)
+        layers = encoder.layer_outputs(batch)
         for row, vectors in zip(rows(), found, strict=True):
             expected = oracle(torch.tensor(row)[None]).last_hidden_state[0]
             torch.testing.assert_close(vectors, expected, atol=1e-5, rtol=0)
@@ -77,7 +77,7 @@ def test_foreign_keeps_the_published_names(kind):
 def test_foreign_gradients_reach_the_rows():
     oracle = make("bert")
     encoder = build_encoder(oracle.config.to_dict(), oracle.state_dict()).train()
-    encoder(PackedBatch.from_rows(rows())).square().sum().backward()
+    encoder(PackedBatch.from_sequences(rows())).square().sum().backward()
     gradient = encoder.network.embeddings.word_embeddings.weight.grad
     assert gradient[rows()[1][0]].abs().sum() > 0
 
@@ -89,7 +89,7 @@ def test_foreign_gradients_are_those_of_transformers(kind):
     encoder = build_encoder(oracle.config.to_dict(), oracle.state_dict())
     torch.manual_seed(1)
     towards = [torch.randn(len(row), 24) for row in rows()]
-    found = encoder(PackedBatch.from_rows(rows()))
+    found = encoder(PackedBatch.from_sequences(rows()))
     (found * torch.cat(towards)).sum().backward()
     for row, aim in zip(rows(), towards, strict=True):
         (oracle(torch.tensor(row)[None]).last_hidden_state[0] * aim).sum().backward()
@@ -107,7 +107,7 @@ def test_foreign_bert_with_relative_positions_is_padded_and_right():
     torch.manual_seed(0)
     oracle = transformers.BertModel(config).eval()
     encoder = build_encoder(oracle.config.to_dict(), oracle.state_dict())
-    batch = PackedBatch.from_rows(rows())
+    batch = PackedBatch.from_sequences(rows())
     with torch.no_grad():
         for row, vectors in zip(rows(), batch.split(encoder(batch)), strict=True):
             expected = oracle(torch.tensor(row)[None]).last_hidden_state[0]
@@ -122,7 +122,7 @@ def test_foreign_more_pieces_than_a_group_holds(monkeypatch):
 def test_foreign_dropout_reaches_attention_and_repeats():
     oracle = make("bert")
     encoder = build_encoder(oracle.config.to_dict(), oracle.state_dict()).train()
-    batch = PackedBatch.from_rows(rows())
+    batch = PackedBatch.from_sequences(rows())
     found = []
     for seed in (5, 5, 6):
         torch.manual_seed(seed)
@@ -140,7 +140,7 @@ def test_foreign_dropout_reaches_attention_and_repeats():
 def test_foreign_dropout_rate_is_the_higher_one():
     oracle = make("bert")
     encoder = build_encoder(oracle.config.to_dict(), oracle.state_dict()).train()
-    batch = PackedBatch.from_rows(rows())
+    batch = PackedBatch.from_sequences(rows())
     encoder(batch, dropout=0.5)
     rates = {m.p for m in encoder.modules() if isinstance(m, torch.nn.Dropout)}
     assert rates == {0.5}
@@ -158,7 +158,7 @@ def test_foreign_row_limit(kind, limit):
     assert encoder.max_length == limit
     if limit is not None:
         with torch.no_grad():
-            encoder(PackedBatch.from_rows(rows(lengths=(limit,))))
+            encoder(PackedBatch.from_sequences(rows(lengths=(limit,))))
 
 
 def test_foreign_missing_weights_are_named():

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_modernbert.encoder.config import ModernBertConfig
 from spacy_modernbert.encoder.modernbert import ModernBert
+from spacy_modernbert.encoder.modernbert_config import ModernBertConfig
 from spacy_modernbert.encoder.packing import PackedBatch
 
 from .conftest import make_dict, make_encoder, make_rows
@@ -49,7 +49,7 @@ def make_oracle(encoder):
 
 
 def encode(encoder, rows):
-    batch = PackedBatch.from_rows(rows)
+    batch = PackedBatch.from_sequences(rows)
     with torch.no_grad():
         return batch.split(encoder(batch))
 
@@ -82,7 +82,7 @@ def test_gradients_equal_transformers(config, lengths):
     encoder = make_encoder(**CONFIGS[config])
     oracle = make_oracle(encoder)
     rows = make_rows(lengths)
-    batch = PackedBatch.from_rows(rows)
+    batch = PackedBatch.from_sequences(rows)
     torch.manual_seed(1)
     directions = [torch.randn(n, encoder.hidden_size) for n in lengths]
     (encoder.train()(batch) * torch.cat(directions)).sum().backward()
@@ -101,7 +101,7 @@ def test_layers_equal_transformers():
     oracle = make_oracle(encoder)
     (row,) = make_rows((50,))
     with torch.no_grad():
-        found = encoder.forward_layers(PackedBatch.from_rows([row]))
+        found = encoder.layer_outputs(PackedBatch.from_sequences([row]))
         output = oracle(torch.tensor(row)[None], output_hidden_states=True)
     assert len(found) == encoder.config.num_hidden_layers
     # The first of theirs is the embeddings, and they leave the last layer's without its norm.
@@ -112,14 +112,14 @@ def test_layers_equal_transformers():
 
 def test_inference_and_training_paths_agree():
     encoder = make_encoder(attention_bias=True, mlp_bias=True, norm_bias=True)
-    batch = PackedBatch.from_rows(make_rows((90, 3, 200, 17, 17)))
+    batch = PackedBatch.from_sequences(make_rows((90, 3, 200, 17, 17)))
     with torch.no_grad():
         fast = encoder(batch)
-        layers = encoder.forward_layers(batch)
+        layers = encoder.layer_outputs(batch)
     plain = encoder(batch)
     assert plain.requires_grad
     torch.testing.assert_close(fast, plain.detach(), atol=1e-5, rtol=0)
-    for one, other in zip(layers, encoder.forward_layers(batch), strict=True):
+    for one, other in zip(layers, encoder.layer_outputs(batch), strict=True):
         torch.testing.assert_close(one, other.detach(), atol=1e-5, rtol=0)
 
 
@@ -191,7 +191,7 @@ def test_state_names_are_the_published_ones():
 
 
 def test_dropout_acts_in_training_only():
-    batch = PackedBatch.from_rows(make_rows((20, 30)))
+    batch = PackedBatch.from_sequences(make_rows((20, 30)))
     with torch.no_grad():
         assert torch.equal(ENCODER(batch, dropout=0.5), ENCODER(batch))
     encoder = make_encoder().train()

@@ -6,7 +6,7 @@ ROWS = [[7, 8], [], [1, 2, 3, 4], [9]]
 
 
 def test_rows_lie_end_to_end():
-    batch = PackedBatch.from_rows(ROWS)
+    batch = PackedBatch.from_sequences(ROWS)
     assert batch.ids.tolist() == [7, 8, 1, 2, 3, 4, 9]
     assert batch.positions.tolist() == [0, 1, 0, 1, 2, 3, 0]
     assert batch.cu_seqlens.tolist() == [0, 2, 2, 6, 7]
@@ -15,7 +15,7 @@ def test_rows_lie_end_to_end():
 
 
 def test_padding_and_back():
-    batch = PackedBatch.from_rows(ROWS)
+    batch = PackedBatch.from_sequences(ROWS)
     hidden = torch.randn(7, 3, requires_grad=True)
     padded = batch.pad(hidden, value=-1.0)
     assert padded.shape == (4, 4, 3)
@@ -27,15 +27,15 @@ def test_padding_and_back():
 
 
 def test_no_rows():
-    batch = PackedBatch.from_rows([])
+    batch = PackedBatch.from_sequences([])
     assert (batch.total, batch.rows, batch.max_length) == (0, 0, 0)
     assert batch.split(batch.ids) == []
 
 
 def test_taken_rows_are_a_batch_of_their_own():
     rows = [[5, 6], [], [7, 8, 9, 10], [11]]
-    taken = PackedBatch.from_rows(rows).take([2, 0, 1])
-    expected = PackedBatch.from_rows([rows[2], rows[0], rows[1]])
+    taken = PackedBatch.from_sequences(rows).take([2, 0, 1])
+    expected = PackedBatch.from_sequences([rows[2], rows[0], rows[1]])
     assert taken.lengths == expected.lengths
     for name in ("ids", "positions", "cu_seqlens"):
         assert torch.equal(getattr(taken, name), getattr(expected, name))

@@ -62,8 +62,8 @@ def test_gain_is_measured():
 
 def test_bfloat16_is_close_to_float32(with_bfloat16):
     plain = make_encoder(hidden_size=64, std=0.05)
-    half = make_encoder(hidden_size=64, std=0.05, precision="bfloat16").demote_()
-    batch = PackedBatch.from_rows(make_rows((100, 7, 33)))
+    half = make_encoder(hidden_size=64, std=0.05, precision="bfloat16").prepare_inference_()
+    batch = PackedBatch.from_sequences(make_rows((100, 7, 33)))
     with torch.no_grad():
         found, expected = half(batch), plain(batch)
     assert found.dtype == torch.float32
@@ -71,28 +71,28 @@ def test_bfloat16_is_close_to_float32(with_bfloat16):
 
 
 def test_weights_move_between_the_formats(with_bfloat16):
-    encoder = make_encoder(precision="bfloat16").demote_()
+    encoder = make_encoder(precision="bfloat16").prepare_inference_()
     dtypes = {name: param.dtype for name, param in encoder.named_parameters()}
     assert dtypes["layers.0.attn.Wqkv.weight"] == torch.bfloat16
     assert dtypes["embeddings.tok_embeddings.weight"] == torch.bfloat16
     assert {dtypes[name] for name in dtypes if "norm" in name} == {torch.float32}
-    encoder.promote_()
+    encoder.prepare_training_()
     assert {param.dtype for param in encoder.parameters()} == {torch.float32}
 
 
 def test_float32_weights_compute_what_their_bfloat16_copies_do(with_bfloat16):
     """So that a pipeline predicts the same before it is saved and after it is loaded."""
     encoder = make_encoder(precision="bfloat16", attention_bias=True, mlp_bias=True)
-    batch = PackedBatch.from_rows(make_rows((100, 7, 33)))
+    batch = PackedBatch.from_sequences(make_rows((100, 7, 33)))
     with torch.no_grad():
         masters = encoder(batch)
-        stored = encoder.demote_()(batch)
+        stored = encoder.prepare_inference_()(batch)
     assert torch.equal(masters, stored)
 
 
 def test_gradients_flow_to_float32_weights(with_bfloat16):
     encoder = make_encoder(precision="bfloat16").train()
-    encoder(PackedBatch.from_rows(make_rows((30, 4)))).square().sum().backward()
+    encoder(PackedBatch.from_sequences(make_rows((30, 4)))).square().sum().backward()
     for name, param in encoder.named_parameters():
         assert param.grad is not None, name
         assert param.grad.dtype == torch.float32

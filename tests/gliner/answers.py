@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from spacy_modernbert.gliner.decoding import decode
-from spacy_modernbert.gliner.model import GlinerModel
-from spacy_modernbert.gliner.plan import WordText
-from spacy_modernbert.gliner.predict import find_candidates
-from spacy_modernbert.gliner.words import split_words
+from spacy_modernbert.gliner.inference.decoding import decode
+from spacy_modernbert.gliner.inference.model import GlinerModel
+from spacy_modernbert.gliner.inference.predict import find_spans
+from spacy_modernbert.gliner.inference.sequences import SplitText
+from spacy_modernbert.gliner.inference.words import split_words
 
 Entity = tuple[int, int, str, float]
 
@@ -29,9 +29,9 @@ def predict(
     names = list(labels)
     prompts = list(labels.values()) if isinstance(labels, Mapping) else names
     spans = [split_words(text) for text in texts]
-    found = find_candidates(
+    found = find_spans(
         model,
-        [WordText(span.words) for span in spans],
+        [SplitText(span.words) for span in spans],
         prompts,
         thresholds=threshold,
         **options,
@@ -66,18 +66,18 @@ def on_edge(
     model: GlinerModel, texts: Sequence[str], labels: Sequence[str], *, threshold: float
 ) -> list[bool]:
     """Whether a text has a candidate so near the threshold that rounding decides about it."""
-    words = [WordText(split_words(text).words) for text in texts]
-    found = find_candidates(model, words, labels, thresholds=threshold - 1e-4)
+    words = [SplitText(split_words(text).words) for text in texts]
+    found = find_spans(model, words, labels, thresholds=threshold - 1e-4)
     return [bool((c.scores < threshold + 1e-4).any()) for c in found]
 
 
 def logits(model: GlinerModel, texts: Sequence[str], labels: Sequence[str]) -> list[torch.Tensor]:
     """Raw scores of texts that fit a row."""
     words = [split_words(text).words for text in texts]
-    prompt = model.prompter.prompt(labels)
+    prompt = model.prompt_builder.prompt(labels)
     rows = [
-        model.prompter.row(prompt, pieces, 0, len(words[i]))
-        for i, pieces in enumerate(model.prompter.encode(words))
+        model.prompt_builder.row(prompt, pieces, 0, len(words[i]))
+        for i, pieces in enumerate(model.prompt_builder.encode(words))
     ]
     with torch.no_grad():
         vectors = model.encode_labels(labels) if model.config.is_bi else None

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from spacy_modernbert.gliner.checkpoint import load_folder
-from spacy_modernbert.gliner.model import GlinerModel
+from spacy_modernbert.gliner.checkpoint.serialization import load_folder
+from spacy_modernbert.gliner.inference.model import GlinerModel
 
 ORACLE = Path(__file__).parents[3] / "shared" / "bench" / "tiny_gliner.py"
 

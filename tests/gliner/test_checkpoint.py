@@ -12,9 +12,14 @@ from safetensors.torch import load_file, save_file
 from spacy_modernbert.encoder.checkpoint import Checkpoint
 from spacy_modernbert.encoder.checkpoint import load_folder as load_encoder
 from spacy_modernbert.encoder.packing import PackedBatch
-from spacy_modernbert.gliner.checkpoint import from_bytes, load_folder, save_folder, to_bytes
-from spacy_modernbert.gliner.convert import convert
-from spacy_modernbert.gliner.new import new_gliner
+from spacy_modernbert.gliner.checkpoint.convert import convert
+from spacy_modernbert.gliner.checkpoint.serialization import (
+    from_bytes,
+    load_folder,
+    save_folder,
+    to_bytes,
+)
+from spacy_modernbert.gliner.training.new_model import new_gliner
 from tests.gliner.answers import logits, predict, same
 from tests.gliner.tiny import KINDS, LABELS, TEXTS, tiny_encoder, tiny_model, tiny_piecer
 
@@ -92,8 +97,8 @@ def test_half_of_the_size_with_equal_tables_once(tmp_path):
 
 def test_upstream_loads_half_of_the_size(tmp_path):
     gliner = pytest.importorskip("gliner")
-    piecer = tiny_piecer(markers=False)
-    text, labels = (Checkpoint(tiny_encoder(piecer), piecer) for _ in range(2))
+    tokenizer = tiny_piecer(markers=False)
+    text, labels = (Checkpoint(tiny_encoder(tokenizer), tokenizer) for _ in range(2))
     save_folder(new_gliner(text, labels), tmp_path, half=True)
     theirs = gliner.GLiNER.from_pretrained(str(tmp_path), local_files_only=True)
     state = theirs.model.state_dict()
@@ -262,8 +267,8 @@ def test_encoders_are_saved_by_themselves(saved, tmp_path):
     whole = {"text": model.network.encoder, "l": model.network.labels_encoder}
     for name, encoder in whole.items():
         alone = load_encoder(tmp_path / name)
-        row = alone.piecer.encode_texts(["place of birth"])[0].ids
-        batch = PackedBatch.from_rows([row])
+        row = alone.tokenizer.encode_texts(["place of birth"])[0].ids
+        batch = PackedBatch.from_sequences([row])
         with torch.inference_mode():
             assert torch.allclose(alone.encoder(batch), encoder(batch), atol=1e-5)
     with pytest.raises(ValueError, match="SM115"):
@@ -275,7 +280,7 @@ def test_encoders_are_saved_by_themselves(saved, tmp_path):
 def test_converting_adds_the_markers(tmp_path, added):
     """An old checkpoint: weights in a pickle, the tokenizer that of the backbone."""
     model = tiny_model("uni_span")
-    ids = [model.piecer.token_id(name) for name in ("[FLERT]", "<<ENT>>", "<<SEP>>")]
+    ids = [model.tokenizer.token_id(name) for name in ("[FLERT]", "<<ENT>>", "<<SEP>>")]
     state = model.network.state_dict()
     name = "token_rep_layer.bert_layer.model.embeddings.tok_embeddings.weight"
     plain = tiny_piecer(markers=False)
@@ -289,7 +294,7 @@ def test_converting_adds_the_markers(tmp_path, added):
     convert(old, tmp_path / "new")
     new = load_folder(tmp_path / "new")
     size = plain.vocab_size
-    assert new.piecer.token_id("<<SEP>>") == size + added - 1
+    assert new.tokenizer.token_id("<<SEP>>") == size + added - 1
     assert (
         json.loads((tmp_path / "new" / CONFIG).read_text())["class_token_index"] == size + added - 2
     )

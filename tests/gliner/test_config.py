@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from spacy_modernbert.gliner.config import GlinerConfig
+from spacy_modernbert.gliner.modeling.config import GlinerConfig
 
 
 def test_an_old_file():

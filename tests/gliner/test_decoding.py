@@ -1,4 +1,4 @@
-"""Candidates and the choice among them, against slow code that says what is meant."""
+"""ScoredSpans and the choice among them, against slow code that says what is meant."""
 
 import time
 
@@ -7,14 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_modernbert.gliner.candidates import (
-    Candidates,
-    given_candidates,
-    span_candidates,
-    token_candidates,
+from spacy_modernbert.gliner.inference.decoding import decode
+from spacy_modernbert.gliner.inference.scored_spans import (
+    ScoredSpans,
+    candidates_above_threshold,
+    chains_above_threshold,
+    spans_above_threshold,
     token_probabilities,
 )
-from spacy_modernbert.gliner.decoding import decode
 
 
 def brute_force(spans, *, nested, multi_label):
@@ -57,7 +57,7 @@ def spans_of_a_text(draw):
 @given(spans_of_a_text(), st.booleans(), st.booleans())
 def test_the_choice(spans, nested, multi_label):
     columns = [np.array(column) for column in zip(*spans, strict=True)] or [np.array([])] * 4
-    candidates = Candidates.of(columns[0], columns[1] + 1, columns[2], columns[3])
+    candidates = ScoredSpans.of(columns[0], columns[1] + 1, columns[2], columns[3])
     chosen = decode(candidates, nested=nested, multi_label=multi_label)
     rows = zip(chosen.starts, chosen.ends - 1, chosen.labels, chosen.scores, strict=True)
     expected = brute_force(spans, nested=nested, multi_label=multi_label)
@@ -79,7 +79,7 @@ def test_chains_of_words(n_words, n_labels, seed):
                 ends = scores[start, label, 0], scores[last, label, 1]
                 if min(ends) > limits[label] and (inside >= limits[label]).all():
                     expected.append((start, last + 1, label, min(*ends, inside.min())))
-    found = token_candidates(logits, limits)
+    found = chains_above_threshold(logits, limits)
     rows = zip(found.starts, found.ends, found.labels, found.scores, strict=True)
     assert list(rows) == expected
 
@@ -88,9 +88,9 @@ def test_a_word_of_a_chain_may_be_at_the_threshold_but_not_its_ends():
     sure, even = 5.0, 0.0  # the sigmoid of 0 is one half, exactly
     logits = torch.full((3, 1, 3), sure)
     logits[1, 0, 2] = even
-    assert len(token_candidates(logits, 0.5)) == 6
+    assert len(chains_above_threshold(logits, 0.5)) == 6
     logits[0, 0, 0] = even
-    assert token_candidates(logits, 0.5).starts.min() == 1
+    assert chains_above_threshold(logits, 0.5).starts.min() == 1
 
 
 def test_spans_above_the_threshold_of_their_label():
@@ -98,17 +98,17 @@ def test_spans_above_the_threshold_of_their_label():
     logits[0, 0] = torch.tensor([0.0, 1.0])
     logits[0, 1] = torch.tensor([2.0, -1.0])
     logits[1, 0] = torch.tensor([0.5, 0.5])
-    found = span_candidates(logits, [0.5, 0.7])
+    found = spans_above_threshold(logits, [0.5, 0.7])
     assert found.starts.tolist() == [0, 0, 1]
     assert found.ends.tolist() == [1, 2, 2]
     assert found.labels.tolist() == [1, 0, 0]
     assert (found.scores > 0.5).all()
-    assert len(span_candidates(logits, 1.0)) == 0
+    assert len(spans_above_threshold(logits, 1.0)) == 0
 
 
 def test_given_spans():
     probabilities = torch.tensor([[0.9, 0.1], [0.2, 0.8]])
-    found = given_candidates(probabilities, [3, 0], [9, 2], 0.5)
+    found = candidates_above_threshold(probabilities, [3, 0], [9, 2], 0.5)
     assert found.starts.tolist() == [3, 0]
     assert found.ends.tolist() == [9, 2]
     assert found.labels.tolist() == [0, 1]
@@ -128,7 +128,7 @@ def test_a_thousand_candidates_take_no_time():
     """On one core, in milliseconds; an encoder needs tens of them for such a text."""
     rng = np.random.default_rng(0)
     starts = np.sort(rng.integers(0, 100, 1000))
-    candidates = Candidates.of(
+    candidates = ScoredSpans.of(
         starts, starts + rng.integers(1, 13, 1000), rng.integers(0, 20, 1000), rng.random(1000)
     )
     for nested in (False, True):

@@ -10,12 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_modernbert.gliner.lessons import make_lessons
-from spacy_modernbert.gliner.losses import Objective, element_losses, keep_negatives
-from spacy_modernbert.gliner.plan import WordText
-from spacy_modernbert.gliner.row_losses import batch_loss, loss_scales
-from spacy_modernbert.gliner.sampling import Asked
-from spacy_modernbert.gliner.targets import GoldSpan, GoldText
+from spacy_modernbert.gliner.inference.sequences import SplitText
+from spacy_modernbert.gliner.training.batch_loss import batch_loss, loss_scales
+from spacy_modernbert.gliner.training.collator import collate
+from spacy_modernbert.gliner.training.label_sampling import LabelSample
+from spacy_modernbert.gliner.training.losses import LossConfig, element_losses, keep_negatives
+from spacy_modernbert.gliner.training.targets import GoldSpan, GoldText
 
 RATES = [
     ({"alpha": 0.75, "gamma": 2.0}, {"alpha": 0.75, "gamma": 2.0}),
@@ -25,20 +25,20 @@ RATES = [
 ]
 # The script's losses, in our words; upstream's floor comes on top.
 LOSSES = {
-    "bce": Objective(),
-    "focal": Objective(alpha=0.75, gamma=2.0),
-    "margin": Objective(alpha=0.75, gamma=2.0, margin=0.1),
-    "smooth": Objective(smoothing=0.1),
-    "mean": Objective(reduction="mean"),
-    "width": Objective(width_weight=True),
-    "dice": Objective(kind="dice", gamma=1.0),
+    "bce": LossConfig(),
+    "focal": LossConfig(alpha=0.75, gamma=2.0),
+    "margin": LossConfig(alpha=0.75, gamma=2.0, margin=0.1),
+    "smooth": LossConfig(smoothing=0.1),
+    "mean": LossConfig(reduction="mean"),
+    "width": LossConfig(width_weight=True),
+    "dice": LossConfig(kind="dice", gamma=1.0),
 }
 # What upstream really computes where that is something else: a bi-encoder of the span kind takes
 # its smoothing for a margin and knows no other, and token models know neither of the last two.
 REALLY = {
     "bi_span": {
         "margin": LOSSES["focal"],
-        "smooth": Objective(margin=0.1),
+        "smooth": LossConfig(margin=0.1),
         "width": LOSSES["bce"],
         "dice": LOSSES["bce"],
     },
@@ -60,19 +60,19 @@ CASES = [
 
 def gold(example, labels):
     spans = [GoldSpan(start, end + 1, label) for start, end, label in example["ner"]]
-    return GoldText(WordText(example["tokenized_text"]), spans, labels)
+    return GoldText(SplitText(example["tokenized_text"]), spans, labels)
 
 
 def our_loss(model, oracle, objective):
     """The script's three texts, each with its own labels in its own order."""
     rng = np.random.default_rng(0)
     texts = [gold(*pair) for pair in zip(oracle.TRAIN, oracle.TRAIN_LABELS, strict=True)]
-    asked = [Asked(tuple(labels), tuple(labels)) for labels in oracle.TRAIN_LABELS]
+    asked = [LabelSample(tuple(labels), tuple(labels)) for labels in oracle.TRAIN_LABELS]
     is_bi = model.config.is_bi
     if is_bi:  # the labels of each text are those of the batch that were looked for in it
         names = tuple(dict.fromkeys(label for one in oracle.TRAIN_LABELS for label in one))
-        asked = [Asked(names, names)] * len(texts)
-    lessons = make_lessons(model, texts, asked, objective=objective, rng=rng)
+        asked = [LabelSample(names, names)] * len(texts)
+    lessons = collate(model, texts, asked, objective=objective, rng=rng)
     vectors = model.network.encode_labels(model.label_rows(asked[0].words)) if is_bi else None
     return batch_loss(model, lessons, objective, vectors, loss_scales(lessons, objective))
 
@@ -106,9 +106,9 @@ def test_losses_and_gradients_are_upstream_s(case, oracle, monkeypatch, arch, ba
     if expected is None:
         # Upstream can't compute this one: what it would give follows from its own formula.
         assert (arch.startswith("uni_span"), name) == (True, "width")
-    monkeypatch.setattr("spacy_modernbert.gliner.lessons._choose_spans", only_gold)
+    monkeypatch.setattr("spacy_modernbert.gliner.training.collator._choose_spans", only_gold)
     network = copy.deepcopy(one.ours.network).requires_grad_(True).eval()
-    model = type(one.ours)(network, one.ours.piecer, one.ours.labels_piecer)
+    model = type(one.ours)(network, one.ours.tokenizer, one.ours.labels_tokenizer)
     loss = our_loss(model, oracle, objective)
     if expected is None:
         assert loss.item() > our_loss(model, oracle, LOSSES["bce"]).item()
@@ -123,14 +123,14 @@ def test_losses_and_gradients_are_upstream_s(case, oracle, monkeypatch, arch, ba
 
 
 def only_gold(spans, labels, n_words, max_width, rng):
-    from spacy_modernbert.gliner.lessons import GivenSpans
+    from spacy_modernbert.gliner.training.collator import CandidateSpans
 
     whole = [s for s in spans if s.label in labels]
     bounds = [(s.start, s.end) for s in whole]
     values = np.zeros((len(bounds), len(labels)), dtype=np.float32)
     for i, span in enumerate(whole):
         values[i, labels.index(span.label)] = 1.0
-    return GivenSpans.of([b[0] for b in bounds], [b[1] for b in bounds]), values
+    return CandidateSpans.of([b[0] for b in bounds], [b[1] for b in bounds]), values
 
 
 @pytest.mark.parametrize(("ours", "upstream"), RATES)
@@ -140,13 +140,13 @@ def test_elements_are_upstream_s(ours, upstream):
     targets = (torch.arange(101) % 3 == 0).double()
     given = {"alpha": -1, "gamma": 0, **upstream}
     expected = functions.focal_loss_with_logits(logits, targets, **given)
-    found = element_losses(logits, targets, Objective(**ours))
+    found = element_losses(logits, targets, LossConfig(**ours))
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-5)
 
 
 def test_a_wide_span_counts_more():
     """1 + log(k) for the positives of k words, nothing else: checked by hand."""
-    from spacy_modernbert.gliner.targets import make_targets
+    from spacy_modernbert.gliner.training.targets import make_targets
 
     spans = [GoldSpan(0, 1, "a"), GoldSpan(1, 4, "a")]
     made = {
@@ -155,7 +155,7 @@ def test_a_wide_span_counts_more():
             ["a", "b"],
             n_words=5,
             max_width=3,
-            objective=Objective(width_weight=flag),
+            objective=LossConfig(width_weight=flag),
             rng=np.random.default_rng(0),
         )
         for flag in (True, False)
@@ -169,7 +169,7 @@ def test_a_wide_span_counts_more():
 def test_beyond_doubt_there_is_still_a_slope():
     """Upstream cuts its logarithms off at 1e-6, where a wrong answer no longer learns."""
     logits = torch.tensor([-30.0, 30.0], requires_grad=True)
-    for objective in (Objective(), Objective(alpha=0.75, gamma=2.0)):
+    for objective in (LossConfig(), LossConfig(alpha=0.75, gamma=2.0)):
         logits.grad = None
         element_losses(logits, torch.tensor([1.0, 0.0]), objective).sum().backward()
         assert logits.grad[0] < -0.2
@@ -181,7 +181,7 @@ def test_beyond_doubt_there_is_still_a_slope():
     st.one_of(st.none(), st.floats(0, 1)), st.floats(0, 1), st.sampled_from(["bce", "dice"]),
 )  # fmt: skip
 def test_losses_and_slopes_are_finite(logit, target, gamma, margin, alpha, smoothing, kind):
-    objective = Objective(kind=kind, alpha=alpha, gamma=gamma, margin=margin, smoothing=smoothing)
+    objective = LossConfig(kind=kind, alpha=alpha, gamma=gamma, margin=margin, smoothing=smoothing)
     x = torch.tensor([logit], requires_grad=True)
     loss = element_losses(x, torch.tensor([target]), objective)
     loss.sum().backward()
@@ -195,7 +195,7 @@ def test_positives_and_their_kin_are_always_kept(masking):
     rng = np.random.default_rng(0)
     values = (rng.random((400, 6)) < 0.02).astype(np.float32)
     values[:, 5] = 0.0
-    weights = keep_negatives(values, Objective(keep_negatives=0.3, masking=masking), rng)
+    weights = keep_negatives(values, LossConfig(keep_negatives=0.3, masking=masking), rng)
     assert np.all(weights[values > 0] == 1)
     may_go = {
         "element": values == 0,
@@ -209,6 +209,6 @@ def test_positives_and_their_kin_are_always_kept(masking):
 def test_words_of_token_models_are_left_out_whole_or_not():
     values = np.zeros((50, 2, 3), dtype=np.float32)
     values[7, 1] = 1.0
-    objective = Objective(keep_negatives=0.0, masking="span")
+    objective = LossConfig(keep_negatives=0.0, masking="span")
     weights = keep_negatives(values, objective, np.random.default_rng(0))
     assert np.flatnonzero(weights.sum(axis=(1, 2))).tolist() == [7]

@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from spacy_modernbert.encoder.checkpoint import Checkpoint
-from spacy_modernbert.gliner.checkpoint import load_folder, save_folder, to_bytes
-from spacy_modernbert.gliner.new import new_gliner
-from spacy_modernbert.gliner.training import Course, Trainer
+from spacy_modernbert.gliner.checkpoint.serialization import load_folder, save_folder, to_bytes
+from spacy_modernbert.gliner.training.new_model import new_gliner
+from spacy_modernbert.gliner.training.trainer import Trainer, TrainingConfig
 from tests.gliner.answers import predict
 from tests.gliner.test_training import FAST, FIXED, GOLD, LABELS, TEXTS
 from tests.gliner.tiny import tiny_encoder, tiny_piecer
@@ -20,8 +20,8 @@ SETTINGS = [
 
 
 def backbone(width=32, seed=0):
-    piecer = tiny_piecer(markers=False)
-    return Checkpoint(tiny_encoder(piecer, width=width, seed=seed), piecer)
+    tokenizer = tiny_piecer(markers=False)
+    return Checkpoint(tiny_encoder(tokenizer, width=width, seed=seed), tokenizer)
 
 
 def make(*, bi=False, **settings):
@@ -53,7 +53,7 @@ def test_upstream_loads_a_new_model(tmp_path, settings):
 
 def test_a_new_model_learns():
     model = make(dropout=0.0)
-    trainer = Trainer(model, Course(schedule=FAST, sampling=FIXED))
+    trainer = Trainer(model, TrainingConfig(schedule=FAST, sampling=FIXED))
     losses = [trainer.step(TEXTS) for _ in range(40)]
     assert losses[-1] < 0.3 * losses[0]
 
@@ -67,7 +67,7 @@ def test_markers_are_new_pieces_and_old_ones_stay():
     assert torch.equal(table[: len(before)], before)
     scale = np.linalg.norm(before.numpy(), axis=1)
     assert scale.min() / 3 < table[len(before) :].norm(dim=1).min()
-    markers = model.prompter.markers
+    markers = model.prompt_builder.markers
     assert {markers.ent, markers.sep} == {len(before), len(before) + 1}
     assert len(plain.encoder.embeddings.tok_embeddings.weight) == len(before)
 

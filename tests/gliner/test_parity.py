@@ -5,8 +5,8 @@ import warnings
 import pytest
 import torch
 
-from spacy_modernbert.gliner.checkpoint import load_folder
-from spacy_modernbert.gliner.words import split_words
+from spacy_modernbert.gliner.checkpoint.serialization import load_folder
+from spacy_modernbert.gliner.inference.words import split_words
 from tests.gliner.answers import logits, on_edge, predict, same, theirs
 
 pytest.importorskip("gliner")

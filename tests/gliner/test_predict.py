@@ -11,11 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_modernbert.gliner.decoding import decode
-from spacy_modernbert.gliner.plan import WordText
-from spacy_modernbert.gliner.predict import find_candidates
-from spacy_modernbert.gliner.scoring import GivenSpans
-from spacy_modernbert.gliner.words import split_words
+from spacy_modernbert.gliner.inference.decoding import decode
+from spacy_modernbert.gliner.inference.predict import find_spans
+from spacy_modernbert.gliner.inference.scoring import CandidateSpans
+from spacy_modernbert.gliner.inference.sequences import SplitText
+from spacy_modernbert.gliner.inference.words import split_words
 from tests.gliner.answers import logits, predict, same
 from tests.gliner.tiny import KINDS, LABELS, TEXTS, tiny_model
 
@@ -27,8 +27,8 @@ WORD_LISTS = st.lists(st.sampled_from(WORDS + NASTY), max_size=25)
 
 def scores(model, texts, labels=tuple(LABELS), **options):
     """All candidates of texts, as one dictionary a text."""
-    found = find_candidates(
-        model, [WordText(words) for words in texts], list(labels), thresholds=0.0, **options
+    found = find_spans(
+        model, [SplitText(words) for words in texts], list(labels), thresholds=0.0, **options
     )
     return [
         {
@@ -114,8 +114,8 @@ def test_equal_labels_count_once(kind):
     model = model_of(kind)
     twice = predict(model, TEXTS, LABELS[:2])
     labels = [LABELS[0], LABELS[0], LABELS[1]]
-    words = [WordText(split_words(text).words) for text in TEXTS]
-    found = find_candidates(model, words, labels, thresholds=[0.5, 0.1, 0.5])
+    words = [SplitText(split_words(text).words) for text in TEXTS]
+    found = find_spans(model, words, labels, thresholds=[0.5, 0.1, 0.5])
     assert [len(decode(c)) for c in found] == [len(entities) for entities in twice]
     assert all(1 not in c.labels for c in found)
 
@@ -125,9 +125,7 @@ def test_long_texts_are_read_to_their_ends(kind):
     model = model_of(kind)
     words = [word for text in TEXTS * 6 for word in split_words(text).words]
     assert len(words) > 4 * model.config.max_len
-    found = find_candidates(
-        model, [WordText(words, breaks=range(0, 400, 15))], LABELS, thresholds=0.0
-    )
+    found = find_spans(model, [SplitText(words, breaks=range(0, 400, 15))], LABELS, thresholds=0.0)
     covered = np.unique(found[0].starts)
     if kind != "uni_token_spans":
         assert covered.tolist() == list(range(len(words)))
@@ -170,8 +168,8 @@ def test_groups_have_thresholds_of_their_own():
     limits = np.linspace(0.9, 0.1, len(labels))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = find_candidates(
-            model, [WordText(split_words(t).words) for t in TEXTS], labels, thresholds=limits
+        found = find_spans(
+            model, [SplitText(split_words(t).words) for t in TEXTS], labels, thresholds=limits
         )
         every = scores(model, [split_words(t).words for t in TEXTS], tuple(labels))
     for text, all_of_it in zip(found, every, strict=True):
@@ -192,9 +190,9 @@ def test_a_word_too_long_for_any_row_is_read_in_part():
 def test_given_spans_get_the_scores_they_have_among_all(kind):
     model = model_of(kind)
     words = split_words(TEXTS[0]).words
-    given = GivenSpans.of([0, 3, 5, 0], [2, 5, 6, len(words)])
-    text = WordText(words, given=given)
-    found = find_candidates(model, [text, WordText([])], LABELS, thresholds=0.0)[0]
+    given = CandidateSpans.of([0, 3, 5, 0], [2, 5, 6, len(words)])
+    text = SplitText(words, given=given)
+    found = find_spans(model, [text, SplitText([])], LABELS, thresholds=0.0)[0]
     pairs = list(zip(found.starts.tolist(), found.ends.tolist(), strict=True))
     assert sorted(set(pairs)) == sorted({(0, 2), (3, 5), (5, 6), (0, len(words))})
     if kind == "uni_token_spans":
@@ -211,13 +209,13 @@ def test_words_without_pieces_move_nobody():
     """In a network whose words do not see each other behind the encoder, theirs are the same."""
     model = model_of("uni_last")
     words = split_words(TEXTS[0]).words
-    prompt = model.prompter.prompt(LABELS)
-    pieces = model.prompter.encode([words])[0]
+    prompt = model.prompt_builder.prompt(LABELS)
+    pieces = model.prompt_builder.encode([words])[0]
     # As if the tokenizer had kept nothing of a word between the second and the third.
     gap = type(pieces)(pieces.ids, np.where(pieces.words >= 2, pieces.words + 1, pieces.words))
     rows = [
-        model.prompter.row(prompt, pieces, 0, len(words)),
-        model.prompter.row(prompt, gap, 0, len(words) + 1),
+        model.prompt_builder.row(prompt, pieces, 0, len(words)),
+        model.prompt_builder.row(prompt, gap, 0, len(words) + 1),
     ]
     with torch.no_grad():
         plain, shifted = model.network.encode(rows).split()
@@ -230,11 +228,13 @@ def test_gradients_reach_every_weight_that_counts():
         model = tiny_model(kind)
         network = model.network.train()
         rows = []
-        prompt = model.prompter.prompt(LABELS)
+        prompt = model.prompt_builder.prompt(LABELS)
         for text in TEXTS[:2]:
             words = split_words(text).words
             rows.append(
-                model.prompter.row(prompt, model.prompter.encode([words])[0], 0, len(words))
+                model.prompt_builder.row(
+                    prompt, model.prompt_builder.encode([words])[0], 0, len(words)
+                )
             )
         vectors = model.encode_labels(LABELS) if model.config.is_bi else None
         features = network.encode(rows, vectors, dropout=0.1)

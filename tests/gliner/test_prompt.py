@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_modernbert.gliner.config import GlinerConfig
-from spacy_modernbert.gliner.prompt import Markers, Prompter, find_markers
-from spacy_modernbert.gliner.words import split_words
+from spacy_modernbert.gliner.inference.prompt import Markers, PromptBuilder, find_markers
+from spacy_modernbert.gliner.inference.words import split_words
+from spacy_modernbert.gliner.modeling.config import GlinerConfig
 from tests.gliner.tiny import LABELS, TEXTS, tiny_piecer
 
 PIECER = tiny_piecer()
@@ -24,14 +24,14 @@ NASTY = st.lists(
 
 
 def make_prompter(**options):
-    return Prompter(PIECER, MARKERS, **options)
+    return PromptBuilder(PIECER, MARKERS, **options)
 
 
 def test_a_row_reads_as_it_should():
-    prompter = make_prompter()
-    prompt = prompter.prompt(["person", "date of birth"])
+    prompt_builder = make_prompter()
+    prompt = prompt_builder.prompt(["person", "date of birth"])
     words = split_words(TEXTS[0]).words
-    row = prompter.row(prompt, prompter.encode([words])[0], 0, len(words))
+    row = prompt_builder.row(prompt, prompt_builder.encode([words])[0], 0, len(words))
     strings = PIECER.strings(row.ids)
     assert strings[0] == "[CLS]"
     assert strings[-1] == "[SEP]"
@@ -43,21 +43,24 @@ def test_a_row_reads_as_it_should():
     for piece, word in zip(strings[row.first : -1], row.words, strict=True):
         joined[word] += piece
     assert joined == words
-    assert prompter.capacity(prompt) is None
+    assert prompt_builder.capacity(prompt) is None
 
 
 def test_a_part_of_a_text_counts_its_own_words():
-    prompter = make_prompter(max_length=64)
-    prompt = prompter.prompt(LABELS)
+    prompt_builder = make_prompter(max_length=64)
+    prompt = prompt_builder.prompt(LABELS)
     words = split_words(TEXTS[1]).words
-    pieces = prompter.encode([words])[0]
-    whole, part = prompter.row(prompt, pieces, 0, len(words)), prompter.row(prompt, pieces, 3, 7)
+    pieces = prompt_builder.encode([words])[0]
+    whole, part = (
+        prompt_builder.row(prompt, pieces, 0, len(words)),
+        prompt_builder.row(prompt, pieces, 3, 7),
+    )
     assert part.n_words == 4
     assert part.words.min() == 0
     assert part.words.max() == 3
     held = (whole.words >= 3) & (whole.words < 7)
     assert np.array_equal(part.ids[part.first : -1], whole.ids[whole.first : -1][held])
-    assert prompter.capacity(prompt) == 64 - len(prompt) - 1
+    assert prompt_builder.capacity(prompt) == 64 - len(prompt) - 1
 
 
 def test_label_vectors_may_be_beside_the_marker():
@@ -69,13 +72,13 @@ def test_label_vectors_may_be_beside_the_marker():
 @settings(max_examples=200, deadline=None)
 @given(NASTY, NASTY)
 def test_nobody_else_writes_a_marker(labels, words):
-    prompter = make_prompter()
+    prompt_builder = make_prompter()
     try:
-        prompt = prompter.prompt(labels)
+        prompt = prompt_builder.prompt(labels)
     except ValueError as error:  # a label of which the tokenizer keeps nothing
         assert "SM108" in str(error)  # noqa: PT017
         return
-    row = prompter.row(prompt, prompter.encode([words])[0], 0, len(words))
+    row = prompt_builder.row(prompt, prompt_builder.encode([words])[0], 0, len(words))
     special = {*PIECER.prefix_ids, *PIECER.suffix_ids, MARKERS.ent, MARKERS.sep}
     assert (row.ids == MARKERS.ent).sum() == len(labels)
     assert (row.ids == MARKERS.sep).sum() == 1
@@ -92,16 +95,16 @@ def test_an_empty_label_is_an_error(label):
 
 
 def test_labels_in_groups():
-    prompter = make_prompter()
+    prompt_builder = make_prompter()
     labels = [f"{label} {number}" for number in range(5) for label in LABELS]
-    groups = prompter.group(labels, most=60)
+    groups = prompt_builder.group(labels, most=60)
     assert [index for group in groups for index in group] == list(range(25))
     sizes = [len(group) for group in groups]
     assert max(sizes) - min(sizes) <= 1
-    prompts = [prompter.prompt([labels[i] for i in group]) for group in groups]
+    prompts = [prompt_builder.prompt([labels[i] for i in group]) for group in groups]
     assert all(len(prompt) <= 60 for prompt in prompts)
     with pytest.raises(ValueError, match=r"SM109.*a very"):
-        prompter.group(["x", "a very " * 40], most=60)
+        prompt_builder.group(["x", "a very " * 40], most=60)
 
 
 def test_the_tokenizer_knows_the_markers_best():
@@ -116,20 +119,20 @@ def test_the_tokenizer_knows_the_markers_best():
     [(-1, 3, 1), (-1, 2, 0), (-1, 64, 1), (0, 2, 0), (1, 3, 1)],
 )
 def test_older_checkpoints_added_two_or_three_rows(class_token_index, added, expected):
-    piecer = tiny_piecer(markers=False)
-    size = piecer.vocab_size
+    tokenizer = tiny_piecer(markers=False)
+    size = tokenizer.vocab_size
     index = class_token_index if class_token_index < 0 else size + class_token_index
     config = GlinerConfig.from_dict({"class_token_index": index})
-    found = find_markers(config, piecer, vocabulary=size + added)
+    found = find_markers(config, tokenizer, vocabulary=size + added)
     assert found == Markers(size + expected, size + expected + 1)
 
 
 def test_markers_without_embeddings_are_an_error():
     with pytest.raises(ValueError, match="SM107"):
         find_markers(CONFIG, PIECER, vocabulary=MARKERS.sep)
-    piecer = tiny_piecer(markers=False)
+    tokenizer = tiny_piecer(markers=False)
     with pytest.raises(ValueError, match="SM107"):
-        find_markers(CONFIG, piecer, vocabulary=piecer.vocab_size)
+        find_markers(CONFIG, tokenizer, vocabulary=tokenizer.vocab_size)
 
 
 def test_words_of_upstream():

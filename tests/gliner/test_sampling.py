@@ -4,13 +4,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_modernbert.gliner.plan import WordText
-from spacy_modernbert.gliner.sampling import Sampling, ask, ask_together
-from spacy_modernbert.gliner.targets import GoldSpan, GoldText
+from spacy_modernbert.gliner.inference.sequences import SplitText
+from spacy_modernbert.gliner.training.label_sampling import LabelSampling, ask, sample_shared_labels
+from spacy_modernbert.gliner.training.targets import GoldSpan, GoldText
 
 NAMES = st.sampled_from([f"label {i}" for i in range(8)])
 SAMPLING = st.builds(
-    Sampling,
+    LabelSampling,
     max_types=st.integers(1, 6),
     negative_ratio=st.one_of(st.none(), st.integers(0, 3)),
     drop_types=st.floats(0, 1),
@@ -25,7 +25,7 @@ def texts(draw):
         labels = draw(st.lists(NAMES, max_size=4))
         known = draw(st.one_of(st.none(), st.lists(NAMES, max_size=5, unique=True)))
         spans = [GoldSpan(i, i + 1, label) for i, label in enumerate(labels)]
-        made.append(GoldText(WordText(["w"] * 4), spans, known))
+        made.append(GoldText(SplitText(["w"] * 4), spans, known))
     return made
 
 
@@ -56,7 +56,7 @@ def test_a_seed_is_a_seed(batch, sampling, seed):
 
 @given(texts(), st.integers(0, 99))
 def test_nothing_is_left_out_unless_wanted(batch, seed):
-    sampling = Sampling(max_types=99, negative_ratio=None, drop_types=0.0, shuffle=False)
+    sampling = LabelSampling(max_types=99, negative_ratio=None, drop_types=0.0, shuffle=False)
     everything = {span.label for text in batch for span in text.spans}
     for text, asked in zip(batch, draw(batch, sampling, seed=seed), strict=True):
         known = everything if text.labels is None else set(text.labels)
@@ -66,8 +66,8 @@ def test_nothing_is_left_out_unless_wanted(batch, seed):
 def test_types_are_dropped_from_the_end_of_a_shuffled_list():
     """As in the paper: the number that stays is uniform, and so is who stays."""
     labels = [f"label {i}" for i in range(4)]
-    text = GoldText(WordText(["w"] * 4), [GoldSpan(i, i + 1, x) for i, x in enumerate(labels)])
-    drawn = draw([text] * 4000, Sampling(negative_ratio=0))
+    text = GoldText(SplitText(["w"] * 4), [GoldSpan(i, i + 1, x) for i, x in enumerate(labels)])
+    drawn = draw([text] * 4000, LabelSampling(negative_ratio=0))
     lengths = np.bincount([len(asked) for asked in drawn])
     np.testing.assert_allclose(lengths[1:] / 4000, 0.25, atol=0.04)
     firsts = [sum(asked.labels[0] == label for asked in drawn) for label in labels]
@@ -76,11 +76,11 @@ def test_types_are_dropped_from_the_end_of_a_shuffled_list():
 
 def test_negatives_of_the_batch_and_of_the_pool():
     batch = [
-        GoldText(WordText(["w"]), [GoldSpan(0, 1, "one")]),
-        GoldText(WordText(["w"]), [GoldSpan(0, 1, "two")]),
-        GoldText(WordText(["w"]), [GoldSpan(0, 1, "three")], labels=["three", "four"]),
+        GoldText(SplitText(["w"]), [GoldSpan(0, 1, "one")]),
+        GoldText(SplitText(["w"]), [GoldSpan(0, 1, "two")]),
+        GoldText(SplitText(["w"]), [GoldSpan(0, 1, "three")], labels=["three", "four"]),
     ]
-    sampling = Sampling(negative_ratio=9, drop_types=0.0)
+    sampling = LabelSampling(negative_ratio=9, drop_types=0.0)
     seen = [set(), set(), set()]
     for seed in range(60):
         for labels, asked in zip(
@@ -94,8 +94,8 @@ def test_negatives_of_the_batch_and_of_the_pool():
 def test_phrasings_are_drawn_and_never_twice():
     phrases = {"ORG": ["organization", "company"], "FIRM": ["company"], "PER": ["person"]}
     spans = [GoldSpan(0, 1, "ORG"), GoldSpan(1, 2, "FIRM"), GoldSpan(2, 3, "PER")]
-    text = GoldText(WordText(["w"] * 3), spans)
-    drawn = draw([text] * 200, Sampling(drop_types=0.0, negative_ratio=0, phrases=phrases))
+    text = GoldText(SplitText(["w"] * 3), spans)
+    drawn = draw([text] * 200, LabelSampling(drop_types=0.0, negative_ratio=0, phrases=phrases))
     assert {word for asked in drawn for word in asked.words} == {
         "organization",
         "company",
@@ -109,9 +109,9 @@ def test_phrasings_are_drawn_and_never_twice():
 
 def test_a_bi_encoder_asks_all_texts_the_same():
     batch = [
-        GoldText(WordText(["w"]), [GoldSpan(0, 1, "one")]),
-        GoldText(WordText(["w"]), [GoldSpan(0, 1, "two")], labels=["two", "three"]),
+        GoldText(SplitText(["w"]), [GoldSpan(0, 1, "one")]),
+        GoldText(SplitText(["w"]), [GoldSpan(0, 1, "two")], labels=["two", "three"]),
     ]
-    sampling = Sampling(drop_types=0.0, negative_ratio=None)
-    asked = ask_together(batch, sampling, np.random.default_rng(0))
+    sampling = LabelSampling(drop_types=0.0, negative_ratio=None)
+    asked = sample_shared_labels(batch, sampling, np.random.default_rng(0))
     assert set(asked.labels) == {"one", "two", "three"}

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from spacy_modernbert.gliner.layers import CrossFuser, LayerFuser, WordLstm
-from spacy_modernbert.gliner.rows import pool_words
-from spacy_modernbert.gliner.span_scorer import LinearMarker, MlpMarker, SpanScorer
-from spacy_modernbert.gliner.token_scorer import TokenScorer
+from spacy_modernbert.gliner.modeling.layers import CrossFuser, LayerFuser, WordLstm
+from spacy_modernbert.gliner.modeling.sequence_batch import pool_words
+from spacy_modernbert.gliner.modeling.span_scorer import LinearMarker, MlpMarker, SpanScorer
+from spacy_modernbert.gliner.modeling.token_scorer import TokenScorer
 
 WIDTH = 12
 LENGTHS = (5, 0, 3, 1)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_modernbert.gliner.new import new_gliner
-from spacy_modernbert.gliner.similarity import start_similar
-from spacy_modernbert.gliner.training import Course, Trainer
+from spacy_modernbert.gliner.training.new_model import new_gliner
+from spacy_modernbert.gliner.training.similarity_init import init_by_similarity
+from spacy_modernbert.gliner.training.trainer import Trainer, TrainingConfig
 from tests.gliner.test_new import backbone
 from tests.gliner.test_training import FAST, FIXED, LABELS
 from tests.gliner.test_training import TEXTS as GOLD
@@ -17,14 +17,14 @@ WORDS = [*LABELS, *(word for text in TEXTS for word in text.split())]
 
 def make(width=None, **settings):
     model = new_gliner(backbone(), backbone(), width=width, dropout=0.0)
-    start_similar(model, WORDS, **settings)
+    init_by_similarity(model, WORDS, **settings)
     return model
 
 
 def scores(model, words, labels):
     """Scores of the spans of one word, and the vectors they come from."""
-    row = model.prompter.encode([words])[0]
-    row = model.prompter.row(model.prompter.prompt(labels[:1]), row, 0, len(words))
+    row = model.prompt_builder.encode([words])[0]
+    row = model.prompt_builder.row(model.prompt_builder.prompt(labels[:1]), row, 0, len(words))
     with torch.no_grad():
         features = model.network.encode([row], model.encode_labels(labels))
         found = model.network(features)[0][:, 0]
@@ -52,7 +52,7 @@ def test_a_narrow_head_keeps_most_of_the_likeness():
 
 
 def test_it_learns_on():
-    trainer = Trainer(make(), Course(schedule=FAST, sampling=FIXED))
+    trainer = Trainer(make(), TrainingConfig(schedule=FAST, sampling=FIXED))
     losses = [trainer.step(GOLD) for _ in range(30)]
     assert losses[-1] < 0.5 * losses[0]
 
@@ -61,4 +61,4 @@ def test_it_learns_on():
 def test_other_kinds_are_refused(settings):
     labels = settings.pop("labels", backbone())
     with pytest.raises(TypeError):
-        start_similar(new_gliner(backbone(), labels, **settings), LABELS)
+        init_by_similarity(new_gliner(backbone(), labels, **settings), LABELS)

@@ -6,15 +6,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_modernbert.gliner.lessons import make_lessons, measure
-from spacy_modernbert.gliner.losses import Objective
-from spacy_modernbert.gliner.plan import WordText
-from spacy_modernbert.gliner.sampling import Asked
-from spacy_modernbert.gliner.span_edges import add_edges, span_count
-from spacy_modernbert.gliner.targets import GoldSpan, GoldText, make_targets, span_places
+from spacy_modernbert.gliner.inference.sequences import SplitText
+from spacy_modernbert.gliner.modeling.span_edges import add_edges, span_count
+from spacy_modernbert.gliner.training.collator import collate, measure
+from spacy_modernbert.gliner.training.label_sampling import LabelSample
+from spacy_modernbert.gliner.training.losses import LossConfig
+from spacy_modernbert.gliner.training.targets import GoldSpan, GoldText, make_targets, span_places
 from tests.gliner.tiny import TEXTS, tiny_model
 
-PLAIN = Objective()
+PLAIN = LossConfig()
 LABELS = ("person", "location")
 
 
@@ -62,12 +62,14 @@ def test_edges_add_up_and_so_do_their_gradients(relu):
 def test_training_scores_what_prediction_scores(kind):
     model = tiny_model(kind)
     words = [text.split() for text in TEXTS]
-    asked = [Asked(("person", "location"), ("person", "location"))] * 3
-    asked += [Asked(("award", "date", "city")[:n], ("award", "date", "city")[:n]) for n in (3, 1)]
+    asked = [LabelSample(("person", "location"), ("person", "location"))] * 3
+    asked += [
+        LabelSample(("award", "date", "city")[:n], ("award", "date", "city")[:n]) for n in (3, 1)
+    ]
     if model.config.is_bi:
         asked = asked[:1] * len(words)
-    texts = [GoldText(WordText(text), []) for text in words]
-    lessons = make_lessons(model, texts, asked, objective=PLAIN, rng=np.random.default_rng(0))
+    texts = [GoldText(SplitText(text), []) for text in words]
+    lessons = collate(model, texts, asked, objective=PLAIN, rng=np.random.default_rng(0))
     with torch.no_grad():
         vectors = None
         if model.config.is_bi:
@@ -128,10 +130,10 @@ def test_long_texts_are_windows_and_every_span_is_in_one(kind):
     model = tiny_model(kind)
     words = " ".join(TEXTS).split() * 6
     spans = [GoldSpan(start, start + 3, "person") for start in range(0, len(words) - 3, 5)]
-    text = GoldText(WordText(words), spans)
-    asked = [Asked(("person", "award"), ("person", "award"))]
+    text = GoldText(SplitText(words), spans)
+    asked = [LabelSample(("person", "award"), ("person", "award"))]
     rng = np.random.default_rng(0)
-    lessons = make_lessons(model, [text], asked, objective=PLAIN, rng=rng, max_words=24)
+    lessons = collate(model, [text], asked, objective=PLAIN, rng=rng, max_words=24)
     assert len(lessons) > 5
     assert max(lesson.row.n_words for lesson in lessons) <= 24
     found = sum(int(lesson.targets.values[:, 0].sum()) for lesson in lessons)
@@ -148,10 +150,10 @@ def test_long_texts_are_windows_and_every_span_is_in_one(kind):
 def test_parts_of_spans_at_the_edge_of_a_window_are_masked():
     model = tiny_model()
     words = ["word"] * 12
-    text = GoldText(WordText(words), [GoldSpan(6, 10, "person")])
-    asked = [Asked(("person",), ("person",))]
+    text = GoldText(SplitText(words), [GoldSpan(6, 10, "person")])
+    asked = [LabelSample(("person",), ("person",))]
     rng = np.random.default_rng(0)
-    first, *_ = make_lessons(model, [text], asked, objective=PLAIN, rng=rng, max_words=8)
+    first, *_ = collate(model, [text], asked, objective=PLAIN, rng=rng, max_words=8)
     assert first.row.n_words == 8
     assert first.targets.values.sum() == 0
     inside = span_places([6, 6, 7], [7, 8, 8], 8)
@@ -162,10 +164,10 @@ def test_parts_of_spans_at_the_edge_of_a_window_are_masked():
 def test_what_cannot_be_learnt_is_counted():
     model = tiny_model()
     spans = [GoldSpan(0, 2, "a"), GoldSpan(0, 9, "a"), GoldSpan(3, 9, "b"), GoldSpan(0, 7, "b")]
-    coverage = measure(model, [GoldText(WordText(["w"] * 9), spans), GoldText(WordText([]), [])])
+    coverage = measure(model, [GoldText(SplitText(["w"] * 9), spans), GoldText(SplitText([]), [])])
     assert (coverage.learnt, coverage.too_wide, coverage.cut) == (1, {"a": 1, "b": 2}, {})
     coverage = measure(
-        tiny_model("uni_token"), [GoldText(WordText(["w"] * 400), [GoldSpan(0, 300, "a")])]
+        tiny_model("uni_token"), [GoldText(SplitText(["w"] * 400), [GoldSpan(0, 300, "a")])]
     )
     assert (coverage.learnt, coverage.cut, coverage.lost) == (0, {"a": 1}, 1)
 
@@ -173,16 +175,16 @@ def test_what_cannot_be_learnt_is_counted():
 def test_labels_that_leave_no_room_are_left_out():
     model = tiny_model(max_length=64)
     labels = tuple(f"label number {i}" for i in range(40))
-    text = GoldText(WordText(list("abcdefghijklmnop")), [])
+    text = GoldText(SplitText(list("abcdefghijklmnop")), [])
     rng = np.random.default_rng(0)
-    (lesson,) = make_lessons(model, [text], [Asked(labels, labels)], objective=PLAIN, rng=rng)
+    (lesson,) = collate(model, [text], [LabelSample(labels, labels)], objective=PLAIN, rng=rng)
     assert 0 < lesson.targets.values.shape[1] < 40
     assert len(lesson.row.ids) <= 64
 
 
 def test_texts_without_words_or_labels_give_nothing():
     model = tiny_model()
-    texts = [GoldText(WordText([]), []), GoldText(WordText(["a"]), [])]
-    asked = [Asked(("x",), ("x",)), Asked((), ())]
+    texts = [GoldText(SplitText([]), []), GoldText(SplitText(["a"]), [])]
+    asked = [LabelSample(("x",), ("x",)), LabelSample((), ())]
     rng = np.random.default_rng(0)
-    assert make_lessons(model, texts, asked, objective=PLAIN, rng=rng) == []
+    assert collate(model, texts, asked, objective=PLAIN, rng=rng) == []

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_modernbert.gliner.thresholds import choose_threshold
+from spacy_modernbert.gliner.training.thresholds import choose_threshold
 
 SPANS = st.lists(st.tuples(st.sampled_from([0.1, 0.3, 0.3001, 0.5, 0.8, 0.9]), st.booleans()))
 

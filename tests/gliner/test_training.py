@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_modernbert.gliner.checkpoint import load_folder, save_folder, to_bytes
-from spacy_modernbert.gliner.lessons import make_lessons
-from spacy_modernbert.gliner.losses import Objective
-from spacy_modernbert.gliner.plan import WordText
-from spacy_modernbert.gliner.row_losses import answer
-from spacy_modernbert.gliner.sampling import Asked, Sampling
-from spacy_modernbert.gliner.schedule import Schedule
-from spacy_modernbert.gliner.targets import GoldSpan, GoldText
-from spacy_modernbert.gliner.training import Course, Trainer
+from spacy_modernbert.gliner.checkpoint.serialization import load_folder, save_folder, to_bytes
+from spacy_modernbert.gliner.inference.sequences import SplitText
+from spacy_modernbert.gliner.training.batch_loss import answer
+from spacy_modernbert.gliner.training.collator import collate
+from spacy_modernbert.gliner.training.label_sampling import LabelSample, LabelSampling
+from spacy_modernbert.gliner.training.losses import LossConfig
+from spacy_modernbert.gliner.training.schedule import Schedule
+from spacy_modernbert.gliner.training.targets import GoldSpan, GoldText
+from spacy_modernbert.gliner.training.trainer import Trainer, TrainingConfig
 from tests.gliner.answers import predict
 from tests.gliner.tiny import tiny_model
 
@@ -27,17 +27,17 @@ GOLD = {
 }
 LABELS = ["person", "company", "city"]
 TEXTS = [
-    GoldText(WordText(text.split()), [GoldSpan(*span) for span in spans], LABELS)
+    GoldText(SplitText(text.split()), [GoldSpan(*span) for span in spans], LABELS)
     for text, spans in GOLD.items()
 ]
 # All labels in every text: the same question as in the test.
-FIXED = Sampling(negative_ratio=None, drop_types=0.0)
+FIXED = LabelSampling(negative_ratio=None, drop_types=0.0)
 FAST = Schedule(encoder_rate=3e-3, head_rate=5e-3, warmup=0)
 KINDS = ["uni_span", "uni_marker", "uni_token_spans", "bi_token"]
 
 
 def course(**given):
-    return Course(**{"schedule": FAST, "sampling": FIXED, **given})
+    return TrainingConfig(**{"schedule": FAST, "sampling": FIXED, **given})
 
 
 def learned(model):
@@ -64,14 +64,14 @@ def test_a_handful_of_texts_is_learnt_by_heart(kind):
 
 def test_with_the_paper_s_regularisation_the_loss_falls_too():
     model = tiny_model(dropout=0.4)
-    trainer = Trainer(model, Course(schedule=FAST, dropout=0.1))
+    trainer = Trainer(model, TrainingConfig(schedule=FAST, dropout=0.1))
     losses = [trainer.step(TEXTS) for _ in range(30)]
     assert np.mean(losses[-5:]) < 0.4 * np.mean(losses[:5])
 
 
 def weights_after(kind="uni_span", *, seed=0, steps=3, **given):
     model = tiny_model(kind, dropout=0.3)
-    trainer = Trainer(model, course(seed=seed, dropout=0.1, sampling=Sampling(), **given))
+    trainer = Trainer(model, course(seed=seed, dropout=0.1, sampling=LabelSampling(), **given))
     for _ in range(steps):
         trainer.step(TEXTS)
     return to_bytes(model)
@@ -97,7 +97,7 @@ def test_a_large_batch_in_parts_has_the_gradient_of_the_whole(kind, reduction):
     gradients = []
     for held in (4096, 24):
         model = tiny_model(kind, dropout=0.0)
-        objective = Objective(reduction=reduction)
+        objective = LossConfig(reduction=reduction)
         trainer = Trainer(model, course(objective=objective), held=held)
         trainer.accumulate(TEXTS)
         named = model.network.named_parameters()
@@ -111,7 +111,7 @@ def test_a_large_batch_in_parts_has_the_gradient_of_the_whole(kind, reduction):
 
 def test_batches_that_are_accumulated_are_one_step():
     models = [tiny_model(dropout=0.0) for _ in range(2)]
-    in_order = Sampling(negative_ratio=None, drop_types=0.0, shuffle=False)
+    in_order = LabelSampling(negative_ratio=None, drop_types=0.0, shuffle=False)
     one, two = (Trainer(model, course(sampling=in_order)) for model in models)
     losses = [one.accumulate(TEXTS[:2]), one.accumulate(TEXTS[2:])]
     one.update()
@@ -198,9 +198,9 @@ def test_nothing_to_learn_is_no_step():
     model = tiny_model()
     before = to_bytes(model)
     trainer = Trainer(model, course())
-    empty = GoldText(WordText([]), [], LABELS)
+    empty = GoldText(SplitText([]), [], LABELS)
     assert trainer.step([empty]) == 0.0
-    assert trainer.step([GoldText(WordText(["word"]), [])]) == 0.0
+    assert trainer.step([GoldText(SplitText(["word"]), [])]) == 0.0
     assert (to_bytes(model), trainer.steps) == (before, 0)
 
 
@@ -221,10 +221,10 @@ OTHERS = ["animal", "weapon", "language", "river", "song"]
 
 def opinion(model):
     """Probabilities of labels that nobody trained, in the texts."""
-    asked = [Asked(tuple(OTHERS), tuple(OTHERS))] * len(TEXTS)
+    asked = [LabelSample(tuple(OTHERS), tuple(OTHERS))] * len(TEXTS)
     rng = np.random.default_rng(0)
     plain = [GoldText(text.text, []) for text in TEXTS]
-    lessons = make_lessons(model, plain, asked, objective=Objective(), rng=rng)
+    lessons = collate(model, plain, asked, objective=LossConfig(), rng=rng)
     return np.concatenate([o.targets.values.ravel() for o in answer(model, lessons, OTHERS)])
 
 

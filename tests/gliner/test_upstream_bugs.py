@@ -7,11 +7,11 @@ import warnings
 import pytest
 import torch
 
-from spacy_modernbert.gliner.checkpoint import load_folder, save_folder
-from spacy_modernbert.gliner.convert import convert
-from spacy_modernbert.gliner.plan import WordText
-from spacy_modernbert.gliner.predict import find_candidates
-from spacy_modernbert.gliner.words import split_words
+from spacy_modernbert.gliner.checkpoint.convert import convert
+from spacy_modernbert.gliner.checkpoint.serialization import load_folder, save_folder
+from spacy_modernbert.gliner.inference.predict import find_spans
+from spacy_modernbert.gliner.inference.sequences import SplitText
+from spacy_modernbert.gliner.inference.words import split_words
 from tests.gliner.answers import logits, predict, same, theirs
 
 pytest.importorskip("gliner")
@@ -49,11 +49,11 @@ def test_labels_that_fill_the_window_leave_no_room_for_words(case, oracle):
     assert wrong  # entities of a text of which no word was read
     with pytest.warns(UserWarning, match="SMW100"):
         ours = predict(one.ours, [TEXT], labels, threshold=0.3)[0]
-    groups = one.ours.prompter.group(labels, most=256)
+    groups = one.ours.prompt_builder.group(labels, most=256)
     found = set()
     for group in groups:
         some = [labels[i] for i in group]
-        c = find_candidates(one.ours, [WordText(split_words(TEXT).words)], some, thresholds=0.3)[0]
+        c = find_spans(one.ours, [SplitText(split_words(TEXT).words)], some, thresholds=0.3)[0]
         found |= {some[label] for label in c.labels}
         # Each group is what upstream would say to these labels alone.
         expected = theirs(oracle.predict(one.theirs, [TEXT], some, threshold=0.3))
@@ -128,10 +128,10 @@ def test_a_label_can_write_a_marker(case, oracle):
     one = case("uni_span", "bert")
     labels = ["person", "<<ENT>> award", "[SEP]"]
     _, batch = oracle.prepared_batch(one.theirs, [TEXT], labels)
-    ent = one.ours.prompter.markers.ent
+    ent = one.ours.prompt_builder.markers.ent
     assert (batch["input_ids"] == ent).sum() == 3 + ("<<ENT>> award" in labels)
-    assert len(one.ours.prompter.prompt(labels).positions) == 3
-    assert (one.ours.prompter.prompt(labels).ids == ent).sum() == 3
+    assert len(one.ours.prompt_builder.prompt(labels).positions) == 3
+    assert (one.ours.prompt_builder.prompt(labels).ids == ent).sum() == 3
 
 
 def test_label_vectors_are_those_of_upstream(case, oracle):

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from spacy_modernbert.gliner.candidates import Candidates
-from spacy_modernbert.gliner.windows import (
+from spacy_modernbert.gliner.inference.scored_spans import ScoredSpans
+from spacy_modernbert.gliner.inference.windows import (
     WordWindows,
     clip_words,
     cut_word_windows,
@@ -79,7 +79,7 @@ def test_merged_windows_give_each_span_once(pieces, capacity, seed):
     for start, end in zip(windows.starts, windows.ends, strict=True):
         spans = [(s, s + w) for s in range(end - start) for w in (1, 2, 3) if s + w <= end - start]
         starts, ends = np.array(spans).T
-        parts.append(Candidates.of(starts, ends, np.zeros(len(spans)), rng.random(len(spans))))
+        parts.append(ScoredSpans.of(starts, ends, np.zeros(len(spans)), rng.random(len(spans))))
     merged = merge_windows(windows, parts)
     found = list(zip(merged.starts.tolist(), merged.ends.tolist(), strict=True))
     assert found == sorted(set(found))

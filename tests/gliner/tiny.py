@@ -7,15 +7,15 @@ from dataclasses import replace
 import torch
 from tokenizers import AddedToken, Tokenizer
 
-from spacy_modernbert.encoder.config import ModernBertConfig
-from spacy_modernbert.encoder.initial import new_encoder
-from spacy_modernbert.gliner.config import GlinerConfig
-from spacy_modernbert.gliner.model import GlinerModel
-from spacy_modernbert.gliner.network import Gliner
-from spacy_modernbert.gliner.prompt import marker_names
-from spacy_modernbert.gliner.structure import Structure
-from spacy_modernbert.text.pieces import Piecer
-from spacy_modernbert.text.training import train_piecer
+from spacy_modernbert.encoder.initialization import new_encoder
+from spacy_modernbert.encoder.modernbert_config import ModernBertConfig
+from spacy_modernbert.gliner.inference.model import GlinerModel
+from spacy_modernbert.gliner.inference.prompt import marker_names
+from spacy_modernbert.gliner.modeling.config import GlinerConfig
+from spacy_modernbert.gliner.modeling.network import Gliner
+from spacy_modernbert.gliner.modeling.structure import Structure
+from spacy_modernbert.text.tokenizer import PieceTokenizer
+from spacy_modernbert.text.tokenizer_training import train_tokenizer
 from tests.gliner.answers import logits
 
 TEXTS = [
@@ -42,32 +42,32 @@ KINDS = {
 }
 
 
-def tiny_piecer(*, max_length: int = 256, markers: bool = True) -> Piecer:
+def tiny_piecer(*, max_length: int = 256, markers: bool = True) -> PieceTokenizer:
     """A byte-level tokenizer, with or without the markers in its vocabulary."""
-    piecer = train_piecer(TEXTS, vocab_size=420, max_length=max_length)
+    tokenizer = train_tokenizer(TEXTS, vocab_size=420, max_length=max_length)
     if not markers:
-        return piecer
-    tokenizer = Tokenizer.from_str(piecer._files["tokenizer.json"].decode())
+        return tokenizer
+    tokenizer = Tokenizer.from_str(tokenizer._files["tokenizer.json"].decode())
     names = marker_names(GlinerConfig())
     tokenizer.add_special_tokens([AddedToken(name, normalized=False) for name in sorted(names)])
-    files = {**piecer._files, "tokenizer.json": tokenizer.to_str().encode()}
-    return Piecer(files, markers=names)
+    files = {**tokenizer._files, "tokenizer.json": tokenizer.to_str().encode()}
+    return PieceTokenizer(files, markers=names)
 
 
-def tiny_encoder(piecer: Piecer, *, width: int = 32, seed: int = 0, spare: int = 0):
+def tiny_encoder(tokenizer: PieceTokenizer, *, width: int = 32, seed: int = 0, spare: int = 0):
     """An encoder of two layers, with embeddings for ``spare`` more pieces."""
     config = ModernBertConfig.from_dict(
         {
             "model_type": "modernbert",
-            "vocab_size": piecer.vocab_size + spare,
+            "vocab_size": tokenizer.vocab_size + spare,
             "hidden_size": width,
             "intermediate_size": 48,
             "num_hidden_layers": 2,
             "num_attention_heads": 4,
             "local_attention": 16,
             "global_attn_every_n_layers": 2,
-            "max_position_embeddings": piecer.model_max_length,
-            "pad_token_id": piecer.pad_id,
+            "max_position_embeddings": tokenizer.model_max_length,
+            "pad_token_id": tokenizer.pad_id,
         }
     )
     return spread(new_encoder(config, seed=seed), seed=seed, scale=1.0)
@@ -90,12 +90,12 @@ def tiny_model(
     """A whole model of a kind, in memory."""
     given = {"max_width": 4, "max_len": 64, "hidden_size": width, "model_name": "tiny/text"}
     config = GlinerConfig.from_dict({**given, **KINDS[kind], **settings})
-    piecer = tiny_piecer(max_length=max_length)
-    text, labels, labels_piecer = tiny_encoder(piecer, seed=seed), None, None
+    tokenizer = tiny_piecer(max_length=max_length)
+    text, labels, labels_tokenizer = tiny_encoder(tokenizer, seed=seed), None, None
     config = replace(config, encoder_config=text.config.to_dict())
     if config.is_bi:
-        labels_piecer = tiny_piecer(markers=False)
-        labels = tiny_encoder(labels_piecer, width=40, seed=seed + 1)
+        labels_tokenizer = tiny_piecer(markers=False)
+        labels = tiny_encoder(labels_tokenizer, width=40, seed=seed + 1)
         config = replace(config, labels_encoder_config=labels.config.to_dict())
     spans = config.represent_spans or not config.is_token
     structure = Structure(
@@ -114,7 +114,7 @@ def tiny_model(
     for name, module in network.named_children():
         if name != "token_rep_layer":
             spread(module, seed=seed, scale=1.2)
-    model = GlinerModel(network, piecer, labels_piecer)
+    model = GlinerModel(network, tokenizer, labels_tokenizer)
     last = network.scorer.out_mlp if config.is_token else network.prompt_rep_layer
     scores = torch.cat([row[row.isfinite()] for row in logits(model, TEXTS, LABELS)])
     with torch.no_grad():

@@ -77,7 +77,7 @@ def full_nlp(checkpoint):
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory):
     """Tiny random GLiNERs: folders by their kinds."""
-    from spacy_modernbert.gliner.checkpoint import save_folder
+    from spacy_modernbert.gliner.checkpoint.serialization import save_folder
     from tests.gliner.tiny import tiny_model
 
     root = tmp_path_factory.mktemp("gliner")

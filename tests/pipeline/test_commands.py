@@ -107,7 +107,7 @@ def trained(work):
 def test_fill_config_completes_our_settings(trained):
     config = spacy.util.load_config(trained / "config.cfg")
     model = config["components"]["transformer"]["model"]
-    assert (model["max_length"], model["stride"], model["precision"]) == (None, None, "float32")
+    assert (model["max_length"], model["overlap"], model["precision"]) == (None, None, "float32")
 
 
 def test_debug_commands(trained):

@@ -7,8 +7,8 @@ import spacy
 from spacy.tokens import DocBin, Span
 from spacy.util import registry
 
-from spacy_modernbert.pipeline.corpora import make_mixed_corpus
-from spacy_modernbert.pipeline.gliner_gold import install_extension
+from spacy_modernbert.pipeline.gliner.annotations import install_extension
+from spacy_modernbert.pipeline.gliner.corpus import make_mixed_corpus
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from spacy.training import Example
 from typer.testing import CliRunner
 
 from spacy_modernbert.cli import app
-from spacy_modernbert.gliner.checkpoint import load_folder
+from spacy_modernbert.gliner.checkpoint.serialization import load_folder
 
 from .gliner_tiny import LABELS, TEXT, TEXTS, make, spans
 
@@ -81,7 +81,7 @@ def test_regex_words_are_expanded_to_tokens(folders):
 
 @pytest.mark.parametrize("words", ["spacy", "gliner"])
 def test_long_doc_with_sentences(folders, words):
-    nlp = make(folders, words=words, window=16, stride=4)
+    nlp = make(folders, words=words, window=16, overlap=4)
     nlp.add_pipe("sentencizer", first=True)
     doc = nlp((TEXT + " ") * 8)
     thirds = {span.start * 3 // len(doc) for span in doc.spans["sc"]}
@@ -230,7 +230,7 @@ def test_no_labels(folders):
         ({"threshold": 1.5}, "SM111"),
         ({"label_thresholds": {"person": -0.1}}, "SM111"),
         ({"window": 0}, "SM133"),
-        ({"stride": -1}, "SM133"),
+        ({"overlap": -1}, "SM133"),
     ],
 )
 def test_bad_settings_are_refused(folders, config, number):
@@ -328,13 +328,13 @@ def test_bytes_copies_and_pickles(folders):
     assert len(pipe.to_bytes(exclude=["model", "vocab"])) < 100
     for copied in (pickle.loads(pickle.dumps(pipe)), copy.deepcopy(pipe.model)):
         model = getattr(copied, "model", copied)
-        assert model.shims[0].gliner is not pipe.model.shims[0].gliner
+        assert model.shim.checkpoint is not pipe.model.shim.checkpoint
     assert spans(pickle.loads(pickle.dumps(pipe))(nlp.make_doc(TEXT))) == expected
     assert pickle.loads(pickle.dumps(make(folders, "nowhere").get_pipe("gliner"))).labels
 
 
 def test_label_vectors_are_computed_once(folders, monkeypatch):
-    from spacy_modernbert.gliner.model import GlinerModel
+    from spacy_modernbert.gliner.inference.model import GlinerModel
 
     asked = []
     encode = GlinerModel.encode_labels

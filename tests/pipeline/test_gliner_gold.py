@@ -6,13 +6,13 @@ import spacy
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from spacy_modernbert.pipeline.gliner_gold import (
+from spacy_modernbert.gliner.inference.label_texts import readable_label_texts
+from spacy_modernbert.pipeline.gliner.annotations import (
     find_labels,
     install_extension,
     read_gold,
     read_plain,
 )
-from spacy_modernbert.pipeline.gliner_names import natural_words
 
 LABELS = {"PER": "person", "ORG": "company"}
 install_extension()
@@ -102,7 +102,7 @@ def test_words_alone(nlp):
 
 def test_labels_become_words():
     labels = ["PERSON", "PER", "JOB_TITLE", "programming language", "X", "Person_Name", "GPE"]
-    assert natural_words(labels, {"GPE": "place"}) == {
+    assert readable_label_texts(labels, {"GPE": "place"}) == {
         "PERSON": "person",
         "PER": "PER",
         "JOB_TITLE": "job title",
@@ -111,4 +111,4 @@ def test_labels_become_words():
         "Person_Name": "Person Name",
         "GPE": "place",
     }
-    assert np.unique(list(natural_words(labels).values())).size == len(labels)
+    assert np.unique(list(readable_label_texts(labels).values())).size == len(labels)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc
 
 from spacy_modernbert.encoder.storage import read_tensors, write_tensors
-from spacy_modernbert.gliner.checkpoint import save_folder
-from spacy_modernbert.gliner.network import Gliner
+from spacy_modernbert.gliner.checkpoint.serialization import save_folder
+from spacy_modernbert.gliner.modeling.network import Gliner
 from tests.gliner.tiny import tiny_model
 
 from .gliner_tiny import LABELS, TEXT, TEXTS, make, same, spans
@@ -74,7 +74,7 @@ def test_a_text_can_not_write_a_label(folders, monkeypatch, words):
     monkeypatch.setattr(Gliner, "encode", seen)
     doc = Doc(nlp.vocab, words=["<<ENT>>", "award", "<<SEP>>", "Steve", "[SEP]", "Jobs", "<<ENT>>"])
     doc = nlp(doc)
-    ent = nlp.get_pipe("gliner").model.shims[0].gliner.prompter.markers.ent
+    ent = nlp.get_pipe("gliner").model.shim.checkpoint.prompt_builder.markers.ent
     assert [(row.ids == ent).sum() for row in rows] == [len(LABELS)]
     assert {span.label_ for span in doc.spans["sc"]} <= set(LABELS)
     assert len(doc.spans["sc"])

@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 from spacy_modernbert.cli import app
 from spacy_modernbert.encoder.checkpoint import load_folder as load_encoder
 from spacy_modernbert.encoder.checkpoint import save_folder as save_encoder
-from spacy_modernbert.gliner.checkpoint import load_folder as load_gliner
-from spacy_modernbert.gliner.checkpoint import save_folder
-from spacy_modernbert.gliner.plan import WordText
-from spacy_modernbert.gliner.predict import find_candidates
+from spacy_modernbert.gliner.checkpoint.serialization import load_folder as load_gliner
+from spacy_modernbert.gliner.checkpoint.serialization import save_folder
+from spacy_modernbert.gliner.inference.predict import find_spans
+from spacy_modernbert.gliner.inference.sequences import SplitText
 from tests.gliner.tiny import tiny_model
 
 from .conftest import make_nlp
@@ -50,7 +50,7 @@ def test_the_same_answers(encoders, kind, factory):
 
 
 def test_the_text_encoder_runs_once_a_network(encoders, monkeypatch):
-    from spacy_modernbert.gliner.backbone import Backbone
+    from spacy_modernbert.gliner.modeling.backbone import Backbone
 
     nlp = shared(encoders)
     runs = []
@@ -71,7 +71,7 @@ def test_long_docs_and_given_spans(encoders):
     text = " ".join([TEXT] * 5)
     own = make(encoders, "bi_span", window=1000)
     # Windows of the transformer decide what is seen, ours only cut the scoring.
-    assert same(spans(shared(encoders, window=16, stride=4)(text)), spans(own(text)))
+    assert same(spans(shared(encoders, window=16, overlap=4)(text)), spans(own(text)))
     suggester = {"@misc": "spacy.ngram_suggester.v1", "sizes": [2]}
     config = {"candidates": suggester, "threshold": 0.05, "window": 1000}
     own = make(encoders, "bi_span", **config)
@@ -105,11 +105,11 @@ def test_how_far_the_pieces_of_whole_texts_would_lead(encoders):
     model = load_gliner(encoders / "bi_span")
     words = TEXT.split()
     spaced = [words[0], *(f" {word}" for word in words[1:])]
-    pieces = [model.piecer.encode_words([[word] for word in some]) for some in (words, spaced)]
+    pieces = [model.tokenizer.encode_words([[word] for word in some]) for some in (words, spaced)]
     changed = [not np.array_equal(a.ids, b.ids) for a, b in zip(*pieces, strict=True)]
     assert sum(changed) == len(words) - 1
-    texts = [WordText(words), WordText(spaced)]
-    found = find_candidates(model, texts, LABELS, thresholds=0.0)
+    texts = [SplitText(words), SplitText(spaced)]
+    found = find_spans(model, texts, LABELS, thresholds=0.0)
     alone, whole = (np.log(c.scores / (1 - c.scores)) for c in found)
     assert np.abs(alone - whole).mean() > 0.5 * alone.std()
 

@@ -13,8 +13,8 @@ from spacy.training import Example
 
 from spacy_modernbert.encoder.checkpoint import Checkpoint
 from spacy_modernbert.encoder.checkpoint import save_folder as save_encoder
-from spacy_modernbert.gliner.checkpoint import save_folder
-from spacy_modernbert.gliner.model import GlinerModel
+from spacy_modernbert.gliner.checkpoint.serialization import save_folder
+from spacy_modernbert.gliner.inference.model import GlinerModel
 from tests.gliner.tiny import tiny_encoder, tiny_model, tiny_piecer
 
 TRAIN = [
@@ -40,8 +40,8 @@ def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("gliner")
     for kind in ("uni_span", "bi_span"):
         save_folder(tiny_model(kind, dropout=0.0), root / kind)
-    piecer = tiny_piecer(markers=False)
-    save_encoder(Checkpoint(tiny_encoder(piecer), piecer), root / "encoder")
+    tokenizer = tiny_piecer(markers=False)
+    save_encoder(Checkpoint(tiny_encoder(tokenizer), tokenizer), root / "encoder")
     return root
 
 
@@ -110,7 +110,7 @@ def test_it_learns_and_is_saved(folders, tmp_path, kind):
 
 
 def test_labels_of_the_examples_in_words(folders):
-    nlp = make(folders, training={"label_words": {"city": "town"}})
+    nlp = make(folders, training={"label_texts": {"city": "town"}})
     given = examples(nlp)
     nlp.initialize(lambda: given)
     assert nlp.get_pipe("gliner").label_data == {**WORDS, "city": "town"}
@@ -147,7 +147,7 @@ def test_a_new_head_on_an_encoder(folders, tmp_path):
         "head_dropout": 0.0,
     }
     nlp.initialize(lambda: given)
-    network = nlp.get_pipe("gliner").model.shims[0].gliner.network
+    network = nlp.get_pipe("gliner").model.shim.checkpoint.network
     assert network.config.max_width == 3
     losses = [nlp.update(given)["gliner"] for _ in range(40)]
     assert losses[-1] < 0.4 * losses[0]
@@ -161,7 +161,7 @@ def test_a_new_bi_encoder(folders):
     pipe = nlp.get_pipe("gliner")
     name = str(folders / "encoder")
     pipe.initialize(lambda: given, encoder=name, labels_encoder=name, kind="token")
-    config = pipe.model.shims[0].gliner.config
+    config = pipe.model.shim.checkpoint.config
     assert config.is_bi
     assert config.is_token
 
@@ -170,7 +170,7 @@ def test_a_new_bi_encoder_that_starts_from_likeness(folders):
     nlp = make(folders, "not there", training={"encoder_rate": 0.0, "head_rate": 0.0})
     given = examples(nlp)
     pipe, name = nlp.get_pipe("gliner"), str(folders / "encoder")
-    both = {"encoder": name, "labels_encoder": name, "head_start": "similar"}
+    both = {"encoder": name, "labels_encoder": name, "head_init": "similar"}
     pipe.initialize(lambda: given, **both, phrases={"ORG": ["company", "firm"]})
     pipe.set_labels(["Lisbon"])
     scores = [list(pipe(eg.predicted).spans["sc"].attrs["scores"]) for eg in given]
@@ -182,7 +182,7 @@ def test_a_new_bi_encoder_that_starts_from_likeness(folders):
 def test_only_bi_encoders_of_spans_start_from_likeness(folders, settings):
     nlp = make(folders, "not there")
     name = str(folders / "encoder")
-    given = {"encoder": name, "labels_encoder": name, "head_start": "similar", **settings}
+    given = {"encoder": name, "labels_encoder": name, "head_init": "similar", **settings}
     with pytest.raises(ValueError, match="SM154"):
         nlp.get_pipe("gliner").initialize(lambda: examples(nlp), **given)
 
@@ -231,7 +231,7 @@ def test_the_optimizer_of_the_config(folders):
     given = examples(nlp)
     nlp.initialize(lambda: given)
     pipe = nlp.get_pipe("gliner")
-    network = pipe.model.shims[0].gliner.network
+    network = pipe.model.shim.checkpoint.network
     before = {n: p.detach().clone() for n, p in network.named_parameters()}
     pipe.update(given)
     gradients = {n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None}
@@ -291,7 +291,7 @@ def test_steps_without_numbers_are_reported(folders):
     sgd = nlp.initialize(lambda: given)
     nlp.update(given, sgd=False)
     pipe, before = nlp.get_pipe("gliner"), weights(nlp)
-    next(pipe.model.shims[0].gliner.network.parameters()).grad[0] = np.nan
+    next(pipe.model.shim.checkpoint.network.parameters()).grad[0] = np.nan
     with pytest.warns(UserWarning, match="SMW151"):
         pipe.finish_update(sgd)
     assert weights(nlp) == before

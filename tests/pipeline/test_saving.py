@@ -11,7 +11,7 @@ import spacy
 from spacy.tokens import DocBin, Span
 from spacy.training import loop
 
-from spacy_modernbert.pipeline.saving import save_whole
+from spacy_modernbert.pipeline.atomic_saving import save_whole
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from spacy_modernbert.pipeline import setfit_learner
-from spacy_modernbert.setfit.blending import ENOUGH, hold_back
-from spacy_modernbert.setfit.training import Trainer
+from spacy_modernbert.pipeline.setfit_textcat.component import learner as setfit_learner
+from spacy_modernbert.setfit.training.trainer import Trainer
+from spacy_modernbert.setfit.training.weight_interpolation import ENOUGH, hold_out
 
 from .setfit_data import PAIRS, TOPICS, make
 
@@ -13,7 +13,7 @@ MANY = [(f"{text} {number}", label) for number in range(22) for text, label in P
 
 
 def weights(pipe):
-    return [p.detach().clone() for p in pipe.model.shims[0].sentences.parameters()]
+    return [p.detach().clone() for p in pipe.model.shim.checkpoint.parameters()]
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_a_quarter_of_many_texts_is_not_trained_on(checkpoint, trained_on):
     pipe = fit(checkpoint, MANY, steps=24)
     rows = [tuple(row.tolist()) for row in pipe.learner.tokenize([text for text, _ in MANY])]
     columns = np.array([list(TOPICS).index(label) for _, label in MANY])
-    held = hold_back(np.eye(len(TOPICS), dtype=np.float32)[columns], seed=0)
+    held = hold_out(np.eye(len(TOPICS), dtype=np.float32)[columns], seed=0)
     assert trained_on == {row for row, is_held in zip(rows, held, strict=True) if not is_held}
     assert len(pipe.learner.support) == len(MANY)  # all of them make the classifier
 
@@ -61,7 +61,9 @@ def test_the_encoder_stays_as_it_was_where_that_suits_best(checkpoint, monkeypat
     start = make(checkpoint).get_pipe("setfit")
     start.model.initialize()
     for blend, stays in ((0.0, True), (0.9, False)):
-        monkeypatch.setattr(setfit_learner, "choose_blend", lambda *_, blend=blend: blend)
+        monkeypatch.setattr(
+            setfit_learner, "choose_weight_interpolation", lambda *_, blend=blend: blend
+        )
         pipe = fit(checkpoint, MANY, steps=2)
         pairs = zip(weights(pipe), weights(start), strict=True)
         assert all(np.array_equal(one, other) for one, other in pairs) == stays

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from spacy.tokens import DocBin
 
-from spacy_modernbert.setfit.checkpoint import load_folder
+from spacy_modernbert.setfit.checkpoint.read import load_folder
 
 from .setfit_data import PAIRS, RATE, TEXTS, TOPICS, cats, gold, make
 

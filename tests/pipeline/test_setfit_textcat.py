@@ -11,9 +11,9 @@ import spacy
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from spacy_modernbert.setfit.checkpoint import load_folder
-from spacy_modernbert.setfit.regression import HeadSettings
-from spacy_modernbert.setfit.schedule import Schedule
+from spacy_modernbert.setfit.checkpoint.read import load_folder
+from spacy_modernbert.setfit.head.logistic_regression import HeadSettings
+from spacy_modernbert.setfit.training.schedule import Schedule
 
 from .setfit_data import PAIRS, TEXTS, TOPICS, cats, gold, make
 
@@ -142,7 +142,7 @@ def test_model_settings_win_over_the_checkpoint(checkpoint):
     pipe = nlp.add_pipe("setfit_textcat", config={"model": {**model, "prompt": "query: "}})
     vectors = pipe.model.predict([nlp.make_doc("hot bread"), nlp.make_doc("hot bread")])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
-    sentences = pipe.model.shims[0].sentences
+    sentences = pipe.model.shim.checkpoint
     assert (sentences.reading.prompt, sentences.reading.max_length) == ("query: ", 64)
     assert sentences.pooling.modes == ("cls",)
 
@@ -224,7 +224,7 @@ def test_start_from_names_alone(checkpoint):
 def test_initialize_without_labels_loads_the_encoder(checkpoint):
     nlp = make(checkpoint)
     nlp.initialize()
-    assert nlp.get_pipe("setfit").model.shims[0].sentences is not None
+    assert nlp.get_pipe("setfit").model.shim.checkpoint is not None
     with pytest.raises(ValueError, match="E143"):
         nlp("text")
 
@@ -515,7 +515,7 @@ def test_bytes_copies_and_pickles(checkpoint, nlp, tmp_path):
     assert other.to_bytes(exclude=["vocab"]) == pipe.to_bytes(exclude=["vocab"])
     assert len(pipe.to_bytes(exclude=["model", "vocab", "head"])) < 100
     again = pickle.loads(pickle.dumps(pipe))
-    assert again.model.shims[0].sentences is not pipe.model.shims[0].sentences
+    assert again.model.shim.checkpoint is not pipe.model.shim.checkpoint
     assert again(nlp.make_doc("hot bread")).cats == nlp("hot bread").cats
     copied = copy.deepcopy(pipe.model)
     assert copied.shims[0].id != pipe.model.shims[0].id

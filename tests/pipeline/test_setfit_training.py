@@ -7,7 +7,7 @@ import torch
 from spacy.training import Example
 from spacy.training.loop import train_while_improving
 
-from spacy_modernbert.pipeline import setfit_learner
+from spacy_modernbert.pipeline.setfit_textcat.component import learner as setfit_learner
 
 from .conftest import LISTENER, make_nlp
 from .setfit_data import PAIRS, TEXTS, TOPICS, cats, gold, make
@@ -144,7 +144,7 @@ def test_gradients_add_up(checkpoint):
         nlp.update(examples, sgd=sgd)
         for part in parts:
             pipe.update([examples[i] for i in part])
-        network = pipe.model.shims[0].sentences
+        network = pipe.model.shim.checkpoint
         return {n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None}
 
     first, second = gradients([range(0, 6)]), gradients([range(6, 12)])
@@ -194,7 +194,7 @@ def test_get_loss_has_the_gradient_of_the_vectors(checkpoint):
     moved, _ = pipe.get_loss(examples, found - 1e-2 * gradient / np.abs(gradient).max())
     assert moved < loss
     backprop(gradient)
-    network = pipe.model.shims[0].sentences
+    network = pipe.model.shim.checkpoint
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
 
@@ -308,7 +308,7 @@ def test_loop_is_repeatable(checkpoint):
 
 def test_hundred_thousand_texts_are_sampled(checkpoint, monkeypatch):
     """Memory follows `max_support`; the rare class stays whole."""
-    monkeypatch.setattr("spacy_modernbert.pipeline.setfit_textcat.CHUNK", 50)
+    monkeypatch.setattr("spacy_modernbert.pipeline.setfit_textcat.component.CHUNK", 50)
     nlp = make(checkpoint, max_support=40)
     most = []
     collect = setfit_learner.Learner.collect
@@ -347,7 +347,7 @@ def listening(checkpoint, **config):
 
 
 def weights(nlp):
-    encoder = nlp.get_pipe("transformer").model.shims[0].encoder
+    encoder = nlp.get_pipe("transformer").model.shims[0].checkpoint.encoder
     return {name: param.detach().clone() for name, param in encoder.named_parameters()}
 
 

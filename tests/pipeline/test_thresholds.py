@@ -6,7 +6,7 @@ from spacy.tokens import DocBin, Span
 from typer.testing import CliRunner
 
 from spacy_modernbert.cli import app
-from spacy_modernbert.gliner.checkpoint import save_folder
+from spacy_modernbert.gliner.checkpoint.serialization import save_folder
 from tests.gliner.tiny import TEXTS, tiny_model
 
 # What the annotated texts are made with. The command has to find thresholds that do the same.

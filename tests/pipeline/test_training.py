@@ -10,7 +10,7 @@ from .conftest import add_listeners, examples, make_nlp
 
 
 def weights(nlp):
-    encoder = nlp.get_pipe("transformer").model.shims[0].encoder
+    encoder = nlp.get_pipe("transformer").model.shims[0].checkpoint.encoder
     return {name: param.detach().clone() for name, param in encoder.named_parameters()}
 
 
@@ -173,7 +173,7 @@ def test_gradient_accumulates_over_batches(checkpoint):
         nlp.remove_pipe("ner")
         for batch in batches:
             nlp.update([data[i] for i in batch], sgd=False)
-        encoder = nlp.get_pipe("transformer").model.shims[0].encoder
+        encoder = nlp.get_pipe("transformer").model.shims[0].checkpoint.encoder
         return {name: param.grad.clone() for name, param in encoder.named_parameters()}
 
     first, second = gradients([[0]]), gradients([[1]])
@@ -209,7 +209,7 @@ def test_same_scores_as_the_stock_architecture(checkpoint):
         "@architectures": "spacy_modernbert.ModernBertModel.v1",
         "name": str(checkpoint),
         "max_length": None,
-        "stride": None,
+        "overlap": None,
         "precision": "float32",
     }
     stock = {
@@ -253,7 +253,7 @@ def test_bfloat16_trains_on_float32_weights_and_saves_half_the_size(checkpoint, 
     nlp = add_listeners(make_nlp(checkpoint, precision="bfloat16"))
     data = examples(nlp)
     sgd = nlp.initialize(lambda: data)
-    encoder = nlp.get_pipe("transformer").model.shims[0].encoder
+    encoder = nlp.get_pipe("transformer").model.shims[0].checkpoint.encoder
     assert encoder.layers[0].attn.Wqkv.weight.dtype == torch.bfloat16
     losses = [step(nlp, data, sgd) for _ in range(30)]
     assert losses[-1]["tagger"] < losses[0]["tagger"] / 2
@@ -262,7 +262,7 @@ def test_bfloat16_trains_on_float32_weights_and_saves_half_the_size(checkpoint, 
     nlp.to_disk(tmp_path)
     again = spacy.load(tmp_path)
     assert again.config["components"]["transformer"]["model"]["precision"] == "bfloat16"
-    loaded = again.get_pipe("transformer").model.shims[0].encoder
+    loaded = again.get_pipe("transformer").model.shims[0].checkpoint.encoder
     assert loaded.layers[0].attn.Wqkv.weight.dtype == torch.bfloat16
     found = again(data[0].text)._.trf_data.model_output.last_hidden_state
     np.testing.assert_allclose(found, expected, atol=1e-3)

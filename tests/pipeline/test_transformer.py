@@ -48,7 +48,7 @@ def test_vectors_do_not_depend_on_neighbours(nlp):
 
 
 def test_long_doc_is_read_whole(checkpoint):
-    nlp = make_nlp(checkpoint, max_length=32, stride=8)
+    nlp = make_nlp(checkpoint, max_length=32, overlap=8)
     doc = nlp("Maria Lopez works at Apple . " * 60)
     data = doc._.trf_data
     assert vectors(doc).shape[0] > 10
@@ -77,10 +77,10 @@ def test_window_wider_than_the_encoder_is_refused(checkpoint):
 
 
 def test_special_tokens_in_text_stay_text(nlp):
-    piecer = nlp.get_pipe("transformer").model.shims[0].piecer
+    tokenizer = nlp.get_pipe("transformer").model.shims[0].checkpoint.tokenizer
     doc = nlp("[CLS] is no [SEP] here, and no [PAD] either")
     ids = doc._.trf_data.wordpieces.input_ids[0]
-    specials = {piecer.token_id(name) for name in ("[CLS]", "[SEP]", "[PAD]", "[MASK]")}
+    specials = {tokenizer.token_id(name) for name in ("[CLS]", "[SEP]", "[PAD]", "[MASK]")}
     assert not specials & set(ids[1:-1].tolist())
 
 
@@ -98,7 +98,7 @@ def test_creating_the_pipe_needs_no_checkpoint():
 
 @pytest.mark.parametrize("factory", ["transformer", "modernbert"])
 def test_disk_round_trip(checkpoint, tmp_path, factory):
-    nlp = make_nlp(checkpoint, factory=factory, max_length=64, stride=16)
+    nlp = make_nlp(checkpoint, factory=factory, max_length=64, overlap=16)
     nlp.initialize()
     expected = vectors(nlp(TEXTS[0]))
     nlp.to_disk(tmp_path / "first")
@@ -118,7 +118,7 @@ def test_disk_save_over_the_loaded_folder(nlp, tmp_path):
 
 def test_disk_load_with_other_settings(nlp, tmp_path):
     nlp.to_disk(tmp_path)
-    config = {"components": {"transformer": {"model": {"max_length": 16, "stride": 4}}}}
+    config = {"components": {"transformer": {"model": {"max_length": 16, "overlap": 4}}}}
     again = spacy.load(tmp_path, config=config)
     assert vectors(again(TEXTS[0] * 9)).shape[1] == 16
 
@@ -261,18 +261,18 @@ def test_copied_encoders_have_their_own_optimiser_state(nlp):
     model = nlp.get_pipe("transformer").model
     copied = model.copy()
     assert copied.shims[0].id != model.shims[0].id
-    one, other = (next(m.shims[0].encoder.parameters()) for m in (model, copied))
+    one, other = (next(m.shims[0].checkpoint.encoder.parameters()) for m in (model, copied))
     assert one.data_ptr() != other.data_ptr()
 
 
 def test_other_encoders_work_with_a_word_of_warning(tmp_path, checkpoint):
     from transformers import BertConfig, BertModel
 
-    from spacy_modernbert.text.pieces import Piecer
+    from spacy_modernbert.text.tokenizer import PieceTokenizer
 
-    piecer = Piecer.from_folder(checkpoint)
+    tokenizer = PieceTokenizer.from_folder(checkpoint)
     config = BertConfig(
-        vocab_size=piecer.vocab_size,
+        vocab_size=tokenizer.vocab_size,
         hidden_size=16,
         num_hidden_layers=2,
         num_attention_heads=2,
@@ -280,7 +280,7 @@ def test_other_encoders_work_with_a_word_of_warning(tmp_path, checkpoint):
         max_position_embeddings=40,
     )
     BertModel(config).save_pretrained(tmp_path)
-    piecer.save(tmp_path)
+    tokenizer.save(tmp_path)
     nlp = make_nlp(tmp_path)
     with pytest.warns(UserWarning, match="SMW040.*bert"):
         nlp.initialize()

@@ -111,7 +111,7 @@ def test_spans_of_gliner_below_its_threshold_are_drawn_too(tmp_path):
     """Else a picture of what is found would begin at the threshold."""
     from answers import LOW, read_low
 
-    from spacy_modernbert.gliner.checkpoint import save_folder
+    from spacy_modernbert.gliner.checkpoint.serialization import save_folder
     from tests.gliner.tiny import LABELS, TEXTS, tiny_model
 
     save_folder(tiny_model(), tmp_path / "gliner")

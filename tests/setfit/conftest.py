@@ -42,20 +42,20 @@ def bert(tmp_path_factory):
     """The folder of a BERT of two layers, which pads its rows inside."""
     from transformers import BertConfig, BertModel
 
-    from spacy_modernbert.text.training import train_piecer
+    from spacy_modernbert.text.tokenizer_training import train_tokenizer
     from tests.conftest import TEXTS
 
     folder = tmp_path_factory.mktemp("bert")
-    piecer = train_piecer(TEXTS, vocab_size=400, max_length=64)
-    piecer.save(folder)
+    tokenizer = train_tokenizer(TEXTS, vocab_size=400, max_length=64)
+    tokenizer.save(folder)
     config = BertConfig(
-        vocab_size=piecer.vocab_size,
+        vocab_size=tokenizer.vocab_size,
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=48,
         max_position_embeddings=64,
-        pad_token_id=piecer.pad_id,
+        pad_token_id=tokenizer.pad_id,
     )
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
@@ -72,7 +72,7 @@ def any_folder(request):
 @pytest.fixture
 def encoder(checkpoint):
     """A small sentence encoder of ModernBERT."""
-    from spacy_modernbert.setfit.checkpoint import load_folder
+    from spacy_modernbert.setfit.checkpoint.read import load_folder
 
     return load_folder(checkpoint)
 

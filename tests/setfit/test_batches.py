@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_modernbert.setfit.batches import BalancedBatches
-from spacy_modernbert.setfit.support import SupportSet
+from spacy_modernbert.setfit.training.batches import BalancedBatches
+from spacy_modernbert.setfit.training.support_set import SupportSet
 
 from .conftest import one_hot
 

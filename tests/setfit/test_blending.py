@@ -1,9 +1,14 @@
 import numpy as np
 import pytest
 
-from spacy_modernbert.setfit.batches import BalancedBatches
-from spacy_modernbert.setfit.blending import BLENDS, ENOUGH, choose_blend, hold_back
-from spacy_modernbert.setfit.regression import HeadSettings
+from spacy_modernbert.setfit.head.logistic_regression import HeadSettings
+from spacy_modernbert.setfit.training.batches import BalancedBatches
+from spacy_modernbert.setfit.training.weight_interpolation import (
+    BLENDS,
+    ENOUGH,
+    choose_weight_interpolation,
+    hold_out,
+)
 
 N, CLASSES = 320, 4
 
@@ -18,7 +23,7 @@ def task():
     generator = np.random.default_rng(0)
     answers = np.arange(N) % CLASSES
     labels = one_hot(answers)
-    held = hold_back(labels, seed=0)
+    held = hold_out(labels, seed=0)
     noise = generator.normal(size=(N, 16)).astype(np.float32)
     knows = noise.copy()
     knows[:, :CLASSES] += 3 * labels
@@ -29,11 +34,11 @@ def task():
 
 def test_a_quarter_of_each_class_is_held_back_of_many_texts_only():
     labels = one_hot(np.arange(N) % CLASSES)
-    held = hold_back(labels, seed=3)
+    held = hold_out(labels, seed=3)
     assert (labels[held].sum(axis=0) == N / CLASSES / 4).all()
-    assert (held == hold_back(labels, seed=3)).all()
-    assert (held != hold_back(labels, seed=4)).any()
-    assert not hold_back(labels[: ENOUGH - 1], seed=3).any()
+    assert (held == hold_out(labels, seed=3)).all()
+    assert (held != hold_out(labels, seed=4)).any()
+    assert not hold_out(labels[: ENOUGH - 1], seed=3).any()
 
 
 @pytest.mark.parametrize("C", [10.0, "cv"])
@@ -43,7 +48,7 @@ def test_learning_by_heart_is_not_blended_in(task, C):  # noqa: N803
     def encode(share):
         return (1 - share) * knows + share * by_heart
 
-    assert choose_blend(encode, labels, held, HeadSettings(C=C)) < max(BLENDS)
+    assert choose_weight_interpolation(encode, labels, held, HeadSettings(C=C)) < max(BLENDS)
 
 
 def test_what_helps_is_blended_in(task):
@@ -52,13 +57,13 @@ def test_what_helps_is_blended_in(task):
     def encode(share):
         return (1 - share) * by_heart + share * knows
 
-    assert choose_blend(encode, labels, held, HeadSettings()) == max(BLENDS)
+    assert choose_weight_interpolation(encode, labels, held, HeadSettings()) == max(BLENDS)
 
 
 def test_of_equals_the_start_is_taken(task):
     labels, held, knows, _ = task
     for settings in (HeadSettings(), HeadSettings(multi_label=True)):
-        assert choose_blend(lambda share: knows, labels, held, settings) == 0.0
+        assert choose_weight_interpolation(lambda share: knows, labels, held, settings) == 0.0
 
 
 def test_several_labels_are_judged_together(task):
@@ -69,7 +74,7 @@ def test_several_labels_are_judged_together(task):
     def encode(share):
         return (1 - share) * by_heart + share * knows
 
-    assert choose_blend(encode, labels, held, settings) == max(BLENDS)
+    assert choose_weight_interpolation(encode, labels, held, settings) == max(BLENDS)
 
 
 @pytest.mark.parametrize("size", [8, 1000])

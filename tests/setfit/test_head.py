@@ -4,18 +4,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.multiclass import OneVsRestClassifier
 
-from spacy_modernbert.setfit.classifier import Classifier
-from spacy_modernbert.setfit.head import fit_head as fit_with
-from spacy_modernbert.setfit.held_out import (
+from spacy_modernbert.setfit.head.classifier import Classifier
+from spacy_modernbert.setfit.head.cross_validation import (
     CHOICES,
     choose_strength,
     held_out_logits,
     negative_likelihood,
     split,
 )
-from spacy_modernbert.setfit.prototypes import abstain_scores, make_prototypes
-from spacy_modernbert.setfit.regression import HeadSettings, usable
-from spacy_modernbert.setfit.templates import label_texts
+from spacy_modernbert.setfit.head.head import fit_head as fit_with
+from spacy_modernbert.setfit.head.logistic_regression import HeadSettings, usable
+from spacy_modernbert.setfit.head.prototypes import abstain_scores, make_prototypes
+from spacy_modernbert.setfit.training.templates import label_texts
 
 from .conftest import one_hot
 

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
 
-from spacy_modernbert.setfit.import_setfit import load_setfit, read_head
+from spacy_modernbert.setfit.checkpoint.import_setfit import load_setfit, read_head
 
 POINTS = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
 CLASSES = np.arange(30) % 3

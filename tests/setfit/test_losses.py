@@ -6,7 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_modernbert.setfit.loss import LOSSES, contrastive_loss, cosine_loss, similarities
+from spacy_modernbert.setfit.training.losses import (
+    LOSSES,
+    contrastive_loss,
+    cosine_loss,
+    similarities,
+)
 
 NAN = math.nan
 

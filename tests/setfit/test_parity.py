@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_modernbert.setfit.checkpoint import Overrides, load_folder
-from spacy_modernbert.setfit.import_setfit import load_setfit
-from spacy_modernbert.setfit.layout import POOLING_MODES
-from spacy_modernbert.setfit.saving import save_folder
+from spacy_modernbert.setfit.checkpoint.folder_config import POOLING_MODES
+from spacy_modernbert.setfit.checkpoint.import_setfit import load_setfit
+from spacy_modernbert.setfit.checkpoint.read import Overrides, load_folder
+from spacy_modernbert.setfit.checkpoint.write import save_folder
 
 from .conftest import TOPICS, write_modules
 

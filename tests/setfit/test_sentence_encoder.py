@@ -7,11 +7,11 @@ import torch
 from safetensors.torch import save_file
 
 from spacy_modernbert.encoder.packing import PackedBatch
-from spacy_modernbert.setfit.checkpoint import Overrides, load_folder
-from spacy_modernbert.setfit.layout import POOLING_MODES, read_layout
-from spacy_modernbert.setfit.modules import Pooling
-from spacy_modernbert.setfit.packed import from_bytes, to_bytes
-from spacy_modernbert.setfit.saving import save_folder
+from spacy_modernbert.setfit.checkpoint.folder_config import POOLING_MODES, read_layout
+from spacy_modernbert.setfit.checkpoint.read import Overrides, load_folder
+from spacy_modernbert.setfit.checkpoint.to_bytes import from_bytes, to_bytes
+from spacy_modernbert.setfit.checkpoint.write import save_folder
+from spacy_modernbert.setfit.modeling.modules import Pooling
 
 from .conftest import write_modules
 
@@ -50,7 +50,7 @@ def brute_pool(mode, rows, skip):
 @pytest.mark.parametrize("skip", [0, 2])
 @pytest.mark.parametrize("mode", POOLING_MODES)
 def test_pooling_equals_brute_force(mode, skip):
-    batch = PackedBatch.from_rows([[1, 2, 3], [4], [5, 6], [7] * 9])
+    batch = PackedBatch.from_sequences([[1, 2, 3], [4], [5, 6], [7] * 9])
     hidden = torch.randn(batch.total, 5, requires_grad=True)
     pooled = Pooling([mode], skip=skip)(hidden, batch)
     rows = [row.detach().numpy() for row in batch.split(hidden)]
@@ -60,7 +60,7 @@ def test_pooling_equals_brute_force(mode, skip):
 
 
 def test_several_modes_stand_side_by_side():
-    batch = PackedBatch.from_rows([[1, 2, 3], [4]])
+    batch = PackedBatch.from_sequences([[1, 2, 3], [4]])
     hidden = torch.randn(4, 5)
     both = Pooling(["max", "cls"])(hidden, batch)
     assert torch.equal(both[:, :5], Pooling(["max"])(hidden, batch))
@@ -164,7 +164,7 @@ def test_the_longest_row_is_found_wherever_it_is_written(folder):
     assert 2 in read.cut
     assert not {0, 1} & set(read.cut)
     assert [len(row) for row in read.rows][1:3] == [2, 16]
-    assert read.rows[2][-1] == model.piecer.suffix_ids[0]
+    assert read.rows[2][-1] == model.tokenizer.suffix_ids[0]
     assert load_folder(folder, overrides=Overrides(max_length=9)).reading.max_length == 9
     with pytest.raises(ValueError, match="SM204"):
         load_folder(folder, overrides=Overrides(max_length=9999))
@@ -188,8 +188,8 @@ def test_prompts(folder):
     row = model.tokenize(["sleeps"]).rows[0]
     assert row.tolist() == plain.tokenize(["the dog: sleeps"]).rows[0].tolist()
     np.testing.assert_array_equal(own.encode_texts(["sleeps"]), model.encode_texts(["sleeps"]))
-    hidden = model.encoder(PackedBatch.from_rows([row])).detach().numpy()
-    before = 1 + len(model.piecer.encode_texts(["the dog: "])[0].ids)
+    hidden = model.encoder(PackedBatch.from_sequences([row])).detach().numpy()
+    before = 1 + len(model.tokenizer.encode_texts(["the dog: "])[0].ids)
     np.testing.assert_allclose(
         model.encode_texts(["sleeps"])[0], hidden[before:].mean(axis=0), atol=1e-6
     )
@@ -232,8 +232,8 @@ def test_a_checkpoint_without_a_pooler_does_not_get_a_random_one(bert, tmp_path)
 
 
 def test_bytes_of_another_kind_are_refused(checkpoint):
-    from spacy_modernbert.encoder.checkpoint import checkpoint_to_bytes
+    from spacy_modernbert.encoder.checkpoint import encoder_to_bytes
     from spacy_modernbert.encoder.checkpoint import load_folder as load_encoder
 
     with pytest.raises(ValueError, match="SM046"):
-        from_bytes(checkpoint_to_bytes(load_encoder(checkpoint)))
+        from_bytes(encoder_to_bytes(load_encoder(checkpoint)))

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_modernbert.setfit.checkpoint import load_folder
-from spacy_modernbert.setfit.loss import cosine_loss, similarities
-from spacy_modernbert.setfit.packed import from_bytes, to_bytes
-from spacy_modernbert.setfit.training import Schedule, Trainer
+from spacy_modernbert.setfit.checkpoint.read import load_folder
+from spacy_modernbert.setfit.checkpoint.to_bytes import from_bytes, to_bytes
+from spacy_modernbert.setfit.training.losses import cosine_loss, similarities
+from spacy_modernbert.setfit.training.trainer import Schedule, Trainer
 
 FAST = Schedule(learn_rate=2e-3, warmup_steps=0, total_steps=None)
 
@@ -58,7 +58,7 @@ def test_parts_are_encoded_twice_with_the_same_dropout(checkpoint, topics):
     trainer = Trainer(model, Schedule(dropout=0.5))
     from spacy_modernbert.encoder.packing import PackedBatch
 
-    batch = PackedBatch.from_rows(model.tokenize(texts).rows)
+    batch = PackedBatch.from_sequences(model.tokenize(texts).rows)
     first, second, other = (trainer._encode(batch, part) for part in (0, 0, 1))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from tokenizers.processors import RobertaProcessing, TemplateProcessing
 
-from spacy_modernbert.text.pieces import Piecer
+from spacy_modernbert.text.tokenizer import PieceTokenizer
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 REAL_TOKENIZER = DATA / "tokenizers" / "modernbert"
@@ -130,22 +130,22 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def piecers(folders: dict[str, Path]) -> dict[str, Piecer]:
-    return {name: Piecer.from_folder(folder) for name, folder in folders.items()}
+def piecers(folders: dict[str, Path]) -> dict[str, PieceTokenizer]:
+    return {name: PieceTokenizer.from_folder(folder) for name, folder in folders.items()}
 
 
 @pytest.fixture(scope="session", params=list(BUILDERS))
-def piecer(request: pytest.FixtureRequest, piecers: dict[str, Piecer]) -> Piecer:
+def tokenizer(request: pytest.FixtureRequest, piecers: dict[str, PieceTokenizer]) -> PieceTokenizer:
     """Each kind in turn."""
     return piecers[request.param]
 
 
 @pytest.fixture(scope="session")
-def real_piecer() -> Piecer:
+def real_piecer() -> PieceTokenizer:
     """The published ModernBERT tokenizer, where it is at hand."""
     if not REAL_TOKENIZER.is_dir():
         pytest.skip("the published tokenizer is not here")
-    return Piecer.from_folder(REAL_TOKENIZER)
+    return PieceTokenizer.from_folder(REAL_TOKENIZER)
 
 
 def real_texts(per_file: int, *, characters: int) -> Iterator[str]:

@@ -11,16 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spacy_modernbert.text.alignment import Alignment, align_tokens
-from spacy_modernbert.text.pieces import Piecer, PieceRow
+from spacy_modernbert.text.tokenizer import PieceTokenizer, TextPieces
 
 from .conftest import hard_texts
 
 SPACY_TOKENIZER = spacy.blank("en").tokenizer
 
 
-def make_row(*spans: tuple[int, int]) -> PieceRow:
+def make_row(*spans: tuple[int, int]) -> TextPieces:
     starts, ends = np.array(spans, dtype=np.int32).reshape(-1, 2).T
-    return PieceRow(np.arange(len(spans), dtype=np.int32), starts, ends)
+    return TextPieces(np.arange(len(spans), dtype=np.int32), starts, ends)
 
 
 def ragged(alignment: Alignment) -> list[list[int]]:
@@ -39,7 +39,7 @@ def spacy_spans(text: str) -> list[tuple[int, int]]:
     return [(token.idx, token.idx + len(token)) for token in SPACY_TOKENIZER(text)]
 
 
-def brute_force(text: str, tokens: list[tuple[int, int]], row: PieceRow) -> list[list[int]]:
+def brute_force(text: str, tokens: list[tuple[int, int]], row: TextPieces) -> list[list[int]]:
     """The rules, character by character."""
     characters = []
     for start, end in zip(row.starts.tolist(), row.ends.tolist(), strict=True):
@@ -137,8 +137,8 @@ def test_unordered_pieces_are_no_trouble():
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(text=hard_texts)
-def test_rules_hold_for_spacy_tokens(piecer, text):
-    check(piecer, text, spacy_spans(text))
+def test_rules_hold_for_spacy_tokens(tokenizer, text):
+    check(tokenizer, text, spacy_spans(text))
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -149,15 +149,15 @@ def test_rules_hold_for_spacy_tokens_and_the_real_tokenizer(real_piecer, text):
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), text=hard_texts)
-def test_rules_hold_for_any_tokens(piecer, data, text):
+def test_rules_hold_for_any_tokens(tokenizer, data, text):
     cuts = data.draw(st.lists(st.integers(0, len(text)), max_size=20).map(sorted))
     kept = data.draw(st.lists(st.booleans(), min_size=len(cuts), max_size=len(cuts)))
     spans = zip(cuts, cuts[1:], kept, strict=False)
-    check(piecer, text, [(start, end) for start, end, keep in spans if keep])
+    check(tokenizer, text, [(start, end) for start, end, keep in spans if keep])
 
 
-def check(piecer: Piecer, text: str, tokens: list[tuple[int, int]]) -> None:
-    row = piecer.encode_texts([text])[0]
+def check(tokenizer: PieceTokenizer, text: str, tokens: list[tuple[int, int]]) -> None:
+    row = tokenizer.encode_texts([text])[0]
     starts, ends = [start for start, _ in tokens], [end for _, end in tokens]
     owned = ragged(align_tokens(text, starts, ends, row))
     assert owned == brute_force(text, tokens, row)
@@ -181,7 +181,9 @@ def test_a_long_text_takes_linear_time():
     text = "ab cd " * (n // 6)
     tokens = np.arange(0, n, 3)
     starts = np.maximum(np.arange(0, n, 3) - 1, 0)
-    row = PieceRow(tokens.astype(np.int32), starts.astype(np.int32), (tokens + 2).astype(np.int32))
+    row = TextPieces(
+        tokens.astype(np.int32), starts.astype(np.int32), (tokens + 2).astype(np.int32)
+    )
     begun = time.perf_counter()
     alignment = align_tokens(text, tokens, tokens + 2, row)
     assert time.perf_counter() - begun < 1.0

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_modernbert.text.windows import Windows, batch_alike, batch_by_budget, cut_windows
+from spacy_modernbert.text.batching import batch_alike, batch_by_budget
+from spacy_modernbert.text.windows import Windows, cut_windows
 
 sizes = st.tuples(st.integers(1, 200), st.integers(1, 40)).flatmap(
     lambda drawn: st.tuples(st.just(drawn[0]), st.just(drawn[1]), st.integers(0, drawn[1] - 1))
@@ -54,7 +55,7 @@ def test_no_pieces_no_windows():
 
 @pytest.mark.parametrize(("capacity", "overlap"), [(4, 4), (4, 9), (4, -1)])
 def test_overlap_has_to_leave_room(capacity, overlap):
-    with pytest.raises(ValueError, match=r"SM004.*stride.*max_length"):
+    with pytest.raises(ValueError, match=r"SM004.*overlap.*max_length"):
         cut_windows(0, capacity=capacity, overlap=overlap)
 
 

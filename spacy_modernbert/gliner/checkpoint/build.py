@@ -1,0 +1,110 @@
+"""Weights and configuration to a network, with nothing initialised at random."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...encoder.checkpoint import build_encoder, fill
+from ...encoder.hf_encoder import HFEncoder
+from ...encoder.precision import Precision
+from ...errors import Errors
+from ..modeling.backbone import Encoder
+from ..modeling.config import GlinerConfig
+from ..modeling.network import Gliner
+from ..modeling.structure import LABELS, TEXT, read_structure, used_weights
+
+# What BERT makes of a whole text, after its pieces have their vectors.
+_POOLER = "pooler."
+
+
+def build_network(
+    config: GlinerConfig,
+    state: Mapping[str, Tensor],
+    *,
+    source: Path | str,
+    precision: Precision = "float32",
+    device: torch.device | None = None,
+) -> Gliner:
+    """Build the network around the given weights, with nothing initialised at random.
+
+    Args:
+        config: The configuration, with that of the encoders.
+        state: Name to weight.
+        source: Where they come from, for messages.
+        precision: Number format of the encoders' matrix products.
+        device: Where the network shall live. Default: the CPU.
+
+    Raises:
+        ValueError: SM104 without an encoder's configuration, SM105 where a weight is not a number,
+            SM106 where a part is none of ours, SM044 and SM045 where weights do not fit.
+    """
+    weights = used_weights(state, is_bi=config.is_bi)
+    _require_finite(weights, source)
+    structure = read_structure(weights, is_token=config.is_token)
+    text_config = config.encoder_config
+    if text_config is not None:  # markers may have been added without a word in here
+        text_config = {**text_config, "vocab_size": structure.vocabulary}
+    place = device or torch.device("cpu")
+    text = _encoder(text_config, weights, TEXT, source, precision, place)
+    labels = None
+    if structure.has_labels_encoder:
+        own_config = config.labels_encoder_config
+        labels = _encoder(own_config, weights, LABELS, source, precision, place)
+    with torch.device("meta"):
+        network = Gliner(config, structure, text, labels)
+    # The encoders have their weights, the rest of the network is still without.
+    rest = {name: tensor for name, tensor in weights.items() if not name.startswith((TEXT, LABELS))}
+    filled = {
+        name: tensor
+        for name, tensor in network.state_dict().items()
+        if name.startswith((TEXT, LABELS))
+    }
+    fill(network, {**rest, **filled})
+    return network.to(place).eval()
+
+
+def incomplete(missing: str, source: Path | str) -> str:
+    """The message that a checkpoint relies on other repositories for something."""
+    return Errors.SM104.format(missing=missing, source=source)
+
+
+def _encoder(
+    config: Mapping[str, Any] | None,
+    weights: Mapping[str, Tensor],
+    prefix: str,
+    source: Path | str,
+    precision: Precision,
+    device: torch.device,
+) -> Encoder:
+    if config is None:
+        key = "encoder_config" if prefix == TEXT else "labels_encoder_config"
+        raise ValueError(incomplete(key, source))
+    own = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in weights.items()
+        if name.startswith(prefix)
+    }
+    encoder = build_encoder(dict(config), own, precision=precision, device=device)
+    if isinstance(encoder, HFEncoder):
+        # It would run for nothing, and where the checkpoint has none, be saved at random.
+        if hasattr(encoder.network, "pooler"):
+            encoder.network.pooler = None
+        known = encoder.network.state_dict().keys()
+        unknown = sorted(name for name in own.keys() - known if not name.startswith(_POOLER))
+        if unknown:
+            raise ValueError(Errors.SM044.format(missing="none", unknown=", ".join(unknown[:4])))
+    return encoder
+
+
+def _require_finite(weights: Mapping[str, Tensor], source: Path | str) -> None:
+    for name, tensor in weights.items():
+        # One pass over the weights; a sum that overflows is looked at again.
+        if not tensor.is_floating_point() or tensor.sum(dtype=torch.float32).isfinite():
+            continue
+        if not tensor.isfinite().all():
+            raise ValueError(Errors.SM105.format(name=name, source=source))

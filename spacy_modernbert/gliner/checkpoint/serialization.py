@@ -1,0 +1,199 @@
+"""GLiNER checkpoint folders to models and back, and a model as bytes.
+
+What is saved is a published checkpoint: upstream gliner loads it, and it needs no other file. Both
+configurations of the encoders are inside ``gliner_config.json``, tokenizers lie beside it::
+
+    gliner_config.json  model.safetensors  tokenizer.json ...  labels_tokenizer/tokenizer.json ...
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...encoder.checkpoint import read_state
+from ...encoder.hub import SAFETENSORS, TOKENIZER
+from ...encoder.precision import Precision
+from ...encoder.storage import (
+    bytes_to_tensors,
+    read_tensors,
+    tensors_to_bytes,
+    write_tensors,
+)
+from ...errors import Errors
+from ...text.files import atomic_path
+from ...text.tokenizer import PieceTokenizer
+from ..inference.model import GlinerModel
+from ..inference.prompt import marker_names
+from ..modeling.config import CONFIG, GlinerConfig
+from ..modeling.network import Gliner
+from ..modeling.structure import LABELS, TEXT, Structure
+from .build import build_network, incomplete
+
+LABELS_TOKENIZER = "labels_tokenizer"
+_FORMAT = "spacy_modernbert_gliner"
+_LABEL_VECTORS = "label_vectors"
+
+
+def load_folder(
+    folder: Path, *, precision: Precision = "float32", device: torch.device | None = None
+) -> GlinerModel:
+    """Load a checkpoint folder.
+
+    Args:
+        folder: A published folder that is self-contained, or what `save_folder` wrote.
+        precision: Number format of the encoders' matrix products.
+        device: Where the network shall live. Default: the CPU.
+
+    Raises:
+        FileNotFoundError: SM100 where this is no GLiNER checkpoint, SM041 without weights.
+        ValueError: SM101-SM107 where something in it cannot be used, SM042-SM045 where a file is
+            damaged or does not fit the others.
+    """
+    config = GlinerConfig.from_folder(folder)
+    _require(config, folder)
+    state = read_weights(folder)
+    network = build_network(config, state, source=folder, precision=precision, device=device)
+    tokenizer = PieceTokenizer.from_folder(folder, markers=marker_names(config))
+    return GlinerModel(network, tokenizer, _labels_tokenizer(network, folder))
+
+
+def save_folder(model: GlinerModel, folder: Path, *, half: bool = False) -> None:
+    """Write a checkpoint folder. Each file appears whole or not at all, the weights last.
+
+    Args:
+        model: The model.
+        folder: The folder.
+        half: Whether weights are written in float16, and those of a bi-encoder's two encoders that
+            are equal only once: for shipping. They are computed with in float32 all the same.
+    """
+    model.tokenizer.save(folder)
+    if model.labels_tokenizer is not None:
+        model.labels_tokenizer.save(folder / LABELS_TOKENIZER)
+    config = saved_config(model.config, model.network.structure, model.tokenizer)
+    with atomic_path(folder / CONFIG) as path:
+        path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf8")
+    tensors: dict[str, Tensor] = model.network.state_dict()
+    aliases: dict[str, str] = {}
+    if half:
+        tensors, aliases = _without_copies({name: t.half() for name, t in tensors.items()})
+    write_tensors(folder / SAFETENSORS, tensors, {**aliases, "format": "pt"})
+
+
+def to_bytes(model: GlinerModel) -> bytes:
+    """Give weights, configuration and tokenizers as the bytes of one safetensors file."""
+    labels = model.labels_tokenizer
+    header = {
+        "config": saved_config(model.config, model.network.structure, model.tokenizer),
+        "tokenizer": model.tokenizer.to_bytes().decode("utf8"),
+        "labels_tokenizer": None if labels is None else labels.to_bytes().decode("utf8"),
+    }
+    tensors: dict[str, Tensor] = model.network.state_dict()
+    if model.config.is_bi and model.network.labels_encoder is None:
+        # Nothing could compute these vectors again.
+        header["labels"], vectors = model.label_vectors.items()
+        if vectors is not None:
+            tensors = {**tensors, _LABEL_VECTORS: vectors}
+    # A single entry: safetensors writes several in a random order, and bytes must be repeatable.
+    return tensors_to_bytes(tensors, {_FORMAT: json.dumps(header)})
+
+
+def from_bytes(
+    data: bytes, *, precision: Precision = "float32", device: torch.device | None = None
+) -> GlinerModel:
+    """Load what `to_bytes` gave.
+
+    Raises:
+        ValueError: SM042 where the bytes are damaged, SM046 where they are something else.
+    """
+    state, metadata = bytes_to_tensors(data)
+    if _FORMAT not in metadata:
+        raise ValueError(Errors.SM046.format(source="the given bytes"))
+    header = json.loads(metadata[_FORMAT])
+    config = GlinerConfig.from_dict(header["config"])
+    vectors = state.pop(_LABEL_VECTORS, None)
+    network = build_network(
+        config, state, source="the given bytes", precision=precision, device=device
+    )
+    text, labels = header["tokenizer"], header["labels_tokenizer"]
+    tokenizer = PieceTokenizer.from_bytes(text.encode("utf8"), markers=marker_names(config))
+    labels_tokenizer = None if labels is None else PieceTokenizer.from_bytes(labels.encode("utf8"))
+    model = GlinerModel(network, tokenizer, labels_tokenizer)
+    if vectors is not None:
+        model.label_vectors.update(header["labels"], vectors)
+    return model
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Read a folder's weights under all their names.
+
+    Of weights that share their memory safetensors keeps one, and the header says which stands for
+    which: ``{omitted name: kept name}``.
+
+    Raises:
+        FileNotFoundError: SM041 where there are none.
+        ValueError: SM042 where a file is damaged or would need code to be run.
+    """
+    if not (folder / SAFETENSORS).exists():
+        return read_state(folder)
+    state, metadata = read_tensors(folder / SAFETENSORS)
+    aliases = {
+        name: state[kept] for name, kept in metadata.items() if kept in state and name not in state
+    }
+    return {**state, **aliases}
+
+
+def saved_config(
+    config: GlinerConfig, structure: Structure, tokenizer: PieceTokenizer
+) -> dict[str, Any]:
+    """The content of a ``gliner_config.json`` from which upstream builds the same network.
+
+    Parts that are never run are not saved, so upstream must not expect them.
+    """
+    content = {
+        **config.to_dict(),
+        "num_rnn_layers": structure.rnn_layers,
+        "num_post_fusion_layers": structure.cross_layers or 1,
+        "post_fusion_schema": config.post_fusion_schema if structure.cross_layers else "",
+        "fuse_layers": structure.fuser > 0,
+        "span_mode": config.span_mode if config.is_token else structure.marker,
+        "hidden_size": structure.width,
+    }
+    content.pop("has_rnn", None)
+    if content["encoder_config"]:
+        content["encoder_config"]["vocab_size"] = structure.vocabulary
+    ent = tokenizer.token_id(config.ent_token)
+    if ent is not None and not config.is_bi:
+        # Told both numbers, upstream adds no tokens to the tokenizer that has them already.
+        content.update(class_token_index=ent, vocab_size=structure.vocabulary)
+    return content
+
+
+def _without_copies(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Leave out what both encoders have alike, and say where it is: `read_weights` undoes it."""
+    aliases = {}
+    for name in [name for name in tensors if name.startswith(LABELS)]:
+        twin = tensors.get(name.replace(LABELS, TEXT))
+        if twin is not None and twin.shape == tensors[name].shape and twin.equal(tensors[name]):
+            aliases[name] = name.replace(LABELS, TEXT)
+    return {name: tensor for name, tensor in tensors.items() if name not in aliases}, aliases
+
+
+def _labels_tokenizer(network: Gliner, folder: Path) -> PieceTokenizer | None:
+    if network.labels_encoder is None:
+        return None
+    if not (folder / LABELS_TOKENIZER / TOKENIZER).is_file():
+        raise ValueError(incomplete(f"{LABELS_TOKENIZER}/{TOKENIZER}", folder))
+    return PieceTokenizer.from_folder(folder / LABELS_TOKENIZER)
+
+
+def _require(config: GlinerConfig, folder: Path) -> None:
+    """Refuse a folder that relies on other ones, before its weights are read."""
+    if config.encoder_config is None:
+        raise ValueError(incomplete("encoder_config", folder))
+    if not (folder / TOKENIZER).is_file():
+        raise ValueError(incomplete(TOKENIZER, folder))

@@ -1,0 +1,72 @@
+"""From candidates to spans: the best that go together."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .scored_spans import ScoredSpans
+
+
+def decode(
+    candidates: ScoredSpans, *, nested: bool = False, multi_label: bool = False
+) -> ScoredSpans:
+    """Keep the best candidates that go together, as upstream does, the best first.
+
+    Two spans that are the same go together only with ``multi_label``. Two that overlap otherwise
+    never do in a flat decoding, and in a nested one only where one holds the other.
+
+    Args:
+        candidates: Of one text, no span and label twice. Of equal scores the first one wins.
+        nested: Whether a span may lie within another.
+        multi_label: Whether a span may have several labels.
+
+    Returns:
+        Sorted by start; of spans that start together the better one comes first.
+    """
+    order = np.argsort(-candidates.scores, kind="stable")
+    ordered = candidates.take(order)
+    spans = list(zip(ordered.starts.tolist(), ordered.ends.tolist(), strict=True))
+    choose = _choose_nested if nested else _choose_flat
+    kept = ordered.take(np.array(choose(spans, multi_label), dtype=np.intp))
+    return kept.take(np.argsort(kept.starts, kind="stable"))
+
+
+def _choose_flat(spans: list[tuple[int, int]], multi_label: bool) -> list[int]:
+    """Which of these spans to keep, given the best first, so that no two overlap."""
+    taken = bytearray(max((end for _, end in spans), default=0))
+    seen: set[tuple[int, int]] = set()
+    kept = []
+    for index, span in enumerate(spans):
+        start, end = span
+        # The same span again: whatever let it in the first time still holds.
+        if taken.find(1, start, end) >= 0 and not (multi_label and span in seen):
+            continue
+        taken[start:end] = b"\x01" * (end - start)
+        seen.add(span)
+        kept.append(index)
+    return kept
+
+
+def _choose_nested(spans: list[tuple[int, int]], multi_label: bool) -> list[int]:
+    """Which of these spans to keep, given the best first, so that no two cross."""
+    size = max((end for _, end in spans), default=0) + 1
+    # Of the kept spans that start at a word, the farthest end; of those that end before it, the
+    # farthest start. A new span crosses one of them if it reaches over the other's edge.
+    far_end = [0] * size
+    far_start = [size] * size
+    seen: set[tuple[int, int]] = set()
+    kept = []
+    for index, span in enumerate(spans):
+        start, end = span
+        if span in seen:
+            if multi_label:
+                kept.append(index)
+            continue
+        inner = slice(start + 1, end)
+        if end - start > 1 and (max(far_end[inner]) > end or min(far_start[inner]) < start):
+            continue
+        far_end[start] = max(far_end[start], end)
+        far_start[end] = min(far_start[end], start)
+        seen.add(span)
+        kept.append(index)
+    return kept

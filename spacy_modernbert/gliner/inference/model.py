@@ -1,0 +1,124 @@
+"""A network with its tokenizers: everything that answers for texts and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import Errors
+from ...text.batching import batch_by_budget
+from ...text.tokenizer import Ints, PieceTokenizer
+from ..modeling.config import GlinerConfig
+from ..modeling.network import Gliner
+from .label_vectors import LabelVectorCache
+from .prompt import PromptBuilder, find_markers
+
+# Pieces of labels that are encoded at a time.
+_LABEL_BUDGET = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class GlinerModel:
+    """A GLiNER, ready to use.
+
+    Attributes:
+        network: The network.
+        tokenizer: Tokenizer of the text encoder.
+        labels_tokenizer: Tokenizer of the label encoder, where there is one.
+        prompt_builder: Writes rows.
+        label_vectors: Vectors of labels met so far, in a bi-encoder.
+    """
+
+    network: Gliner
+    tokenizer: PieceTokenizer
+    labels_tokenizer: PieceTokenizer | None = None
+    prompt_builder: PromptBuilder = field(init=False)
+    label_vectors: LabelVectorCache = field(default_factory=LabelVectorCache)
+
+    def __post_init__(self) -> None:
+        markers = None
+        if not self.config.is_bi:
+            vocabulary = self.network.structure.vocabulary
+            markers = find_markers(self.config, self.tokenizer, vocabulary=vocabulary)
+        limits = (self.network.encoder.max_length, self.tokenizer.model_max_length)
+        prompt_builder = PromptBuilder(
+            self.tokenizer,
+            markers,
+            embed_ent_token=self.config.embed_ent_token,
+            max_length=min((limit for limit in limits if limit is not None), default=None),
+        )
+        object.__setattr__(self, "prompt_builder", prompt_builder)
+
+    @property
+    def config(self) -> GlinerConfig:
+        """The configuration of the checkpoint."""
+        return self.network.config
+
+    def encode_labels(self, labels: Sequence[str]) -> Tensor:
+        """Vectors of labels, in a bi-encoder: to be computed once, kept, and given to any text.
+
+        Args:
+            labels: What the model reads of each label.
+
+        Returns:
+            *Shape:* (labels, width), on the network's device.
+
+        Raises:
+            ValueError: SM108 where a label has nothing to read, SM109 where it is too long, SM110
+                where there is no label encoder.
+        """
+        rows = self.label_rows(labels)
+        groups = batch_by_budget([len(row) for row in rows], budget=_LABEL_BUDGET)
+        parts = [self.network.encode_labels([rows[i] for i in group]) for group in groups]
+        return torch.cat(parts) if parts else self.network.encode_labels([])
+
+    def vectors_of(self, labels: Sequence[str]) -> Tensor | None:
+        """Return the vectors of labels; only those that were not met yet are computed.
+
+        Args:
+            labels: What the model reads of each label.
+
+        Returns:
+            *Shape:* (labels, width), on the network's device. None where this is no bi-encoder, or
+            without labels.
+        """
+        if not self.config.is_bi or not labels:
+            return None
+        with torch.inference_mode():
+            vectors = self.label_vectors.get(labels, self.encode_labels)
+        return vectors.to(self.network.device)
+
+    def without_label_encoder(self) -> GlinerModel:
+        """Return the model without its label encoder. Labels whose vectors are kept still work."""
+        del self.network.token_rep_layer.labels_encoder
+        return GlinerModel(self.network, self.tokenizer, label_vectors=self.label_vectors)
+
+    def label_rows(self, labels: Sequence[str]) -> list[Ints]:
+        """Write the row of each label for the label encoder.
+
+        Args:
+            labels: What the model reads of each label.
+
+        Returns:
+            Piece ids of each, special ones included. *Shape:* (pieces,), int32.
+
+        Raises:
+            ValueError: As `encode_labels`.
+        """
+        if self.labels_tokenizer is None or self.network.labels_encoder is None:
+            raise ValueError(Errors.SM110)
+        prefix, suffix = self.labels_tokenizer.prefix_ids, self.labels_tokenizer.suffix_ids
+        limits = (self.network.labels_encoder.max_length, self.labels_tokenizer.model_max_length)
+        most = min((limit for limit in limits if limit is not None), default=None)
+        rows = []
+        for label, row in zip(labels, self.labels_tokenizer.encode_texts(labels), strict=True):
+            if len(row.ids) == 0 or not label.strip():
+                raise ValueError(Errors.SM108.format(label=label))
+            rows.append(np.concatenate([prefix, row.ids, suffix]).astype(np.int32))
+            if most is not None and len(rows[-1]) > most:
+                raise ValueError(Errors.SM109.format(label=label, most=most))
+        return rows

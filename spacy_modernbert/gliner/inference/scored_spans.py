@@ -1,0 +1,207 @@
+"""From scores to candidates: the labelled spans of a text that are above the threshold.
+
+ScoredSpans are arrays, so that those of several windows or label groups of a text can be laid
+together before `decoding` chooses among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredSpans:
+    """Labelled spans of one text.
+
+    Attributes:
+        starts: First word of each span. *Shape:* (spans,), int32.
+        ends: End of each span, exclusive. *Shape:* (spans,), int32.
+        labels: Index of its label. *Shape:* (spans,), int32.
+        scores: Probability of the label, 0 to 1. *Shape:* (spans,), float32.
+    """
+
+    starts: Ints
+    ends: Ints
+    labels: Ints
+    scores: Floats
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @classmethod
+    def of(
+        cls, starts: ArrayLike, ends: ArrayLike, labels: ArrayLike, scores: ArrayLike
+    ) -> ScoredSpans:
+        """Take anything that makes arrays."""
+        return cls(
+            np.asarray(starts, dtype=np.int32),
+            np.asarray(ends, dtype=np.int32),
+            np.asarray(labels, dtype=np.int32),
+            np.asarray(scores, dtype=np.float32),
+        )
+
+    @classmethod
+    def empty(cls) -> ScoredSpans:
+        """No candidates."""
+        return cls.of([], [], [], [])
+
+    @classmethod
+    def join(cls, parts: Sequence[ScoredSpans]) -> ScoredSpans:
+        """Lay candidates of several runs over one text end to end."""
+        if not parts:
+            return cls.empty()
+        names = ("starts", "ends", "labels", "scores")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    def take(self, which: NDArray[np.integer] | NDArray[np.bool_]) -> ScoredSpans:
+        """The candidates at these places, or where a mask is true."""
+        return ScoredSpans(
+            self.starts[which], self.ends[which], self.labels[which], self.scores[which]
+        )
+
+    def in_order(self) -> ScoredSpans:
+        """Sorted by start, then end, then label: the order in which a span model scores."""
+        return self.take(np.lexsort((self.labels, self.ends, self.starts)))
+
+
+def spans_above_threshold(logits: Tensor, thresholds: ArrayLike) -> ScoredSpans:
+    """Spans of a span model whose probability is above their label's threshold.
+
+    Args:
+        logits: Score of the span of width k + 1 that starts at word i; -inf where it would leave
+            the text. *Shape:* (words, widths, labels), any device.
+        thresholds: One for all labels, or one each. *Shape:* () or (labels,).
+
+    Returns:
+        In order of start, width, label.
+    """
+    scores = logits.detach().float().sigmoid()
+    found = (scores > _on(scores, thresholds)).nonzero(as_tuple=True)
+    starts, widths, labels = (index.cpu().numpy() for index in found)
+    return ScoredSpans.of(starts, starts + widths + 1, labels, scores[found].cpu().numpy())
+
+
+def chains_above_threshold(logits: Tensor, thresholds: ArrayLike) -> ScoredSpans:
+    """Spans of a token model: a start and an end of one label, and everything between inside.
+
+    The score is the least of all that speak for the span: a chain is as strong as its weakest
+    link. Start and end must be above the threshold, the words of the span at least at it.
+
+    Args:
+        logits: Start, end and inside score of each word. *Shape:* (words, labels, 3).
+        thresholds: One for all labels, or one each. *Shape:* () or (labels,).
+
+    Returns:
+        In order of start, label, end.
+    """
+    scores = logits.detach().float().sigmoid().cpu().numpy()
+    limits = np.broadcast_to(np.asarray(thresholds, dtype=np.float32), scores.shape[1:2])
+    begin, finish, inside = scores[..., 0], scores[..., 1], scores[..., 2]
+    starts, ends, labels = _chains(begin > limits, finish > limits, inside >= limits)
+    weakest = np.minimum(begin[starts, labels], finish[ends, labels])
+    weakest = np.minimum(weakest, _range_min(inside, starts, ends, labels))
+    return ScoredSpans.of(starts, ends + 1, labels, weakest)
+
+
+def candidates_above_threshold(
+    probabilities: Tensor, starts: ArrayLike, ends: ArrayLike, thresholds: ArrayLike
+) -> ScoredSpans:
+    """Spans that somebody proposed, where a label's probability is above the threshold.
+
+    Args:
+        probabilities: *Shape:* (spans, labels).
+        starts: First word of each span. *Shape:* (spans,).
+        ends: End of each span, exclusive. *Shape:* (spans,).
+        thresholds: One for all labels, or one each. *Shape:* () or (labels,).
+
+    Returns:
+        In the order of the given spans, then labels.
+    """
+    found = (probabilities > _on(probabilities, thresholds)).nonzero(as_tuple=True)
+    spans, labels = (index.cpu().numpy() for index in found)
+    scores = probabilities[found].detach().cpu().numpy()
+    return ScoredSpans.of(np.asarray(starts)[spans], np.asarray(ends)[spans], labels, scores)
+
+
+def token_probabilities(logits: Tensor, starts: ArrayLike, ends: ArrayLike) -> Tensor:
+    """What a token model thinks of given spans: for each label its weakest link.
+
+    Args:
+        logits: *Shape:* (words, labels, 3).
+        starts: First word of each span. *Shape:* (spans,).
+        ends: End of each span, exclusive. *Shape:* (spans,).
+
+    Returns:
+        *Shape:* (spans, labels), float32, on the CPU.
+    """
+    scores = logits.detach().float().sigmoid().cpu().numpy()
+    first, last = np.asarray(starts, dtype=np.intp), np.asarray(ends, dtype=np.intp) - 1
+    n_labels = scores.shape[1]
+    rows, labels = (
+        np.repeat(np.arange(len(first)), n_labels),
+        np.tile(np.arange(n_labels), len(first)),
+    )
+    inside = _range_min(scores[..., 2], first[rows], last[rows], labels).reshape(-1, n_labels)
+    weakest = np.minimum(np.minimum(scores[first, :, 0], scores[last, :, 1]), inside)
+    return torch.from_numpy(weakest)
+
+
+def _chains(
+    begins: NDArray[np.bool_], finishes: NDArray[np.bool_], inside: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Pair starts with ends of their label that an unbroken run of inside words joins.
+
+    The arguments are masks. *Shape:* (words, labels).
+
+    Returns:
+        First word, last word and label of each pair, by first word, then label, then last word.
+    """
+    n_words, _ = inside.shape
+    words = np.arange(n_words)[:, None]
+    # Where the run that holds a word ends: at the next word that is not inside, exclusive.
+    stops = np.where(inside, n_words, words)
+    stops = np.minimum.accumulate(stops[::-1])[::-1] if n_words else stops
+    starts, labels = begins.nonzero()
+    end_labels, end_words = finishes.T.nonzero()
+    # One number a (label, word), rising, so that the ends within a run are a slice of a list.
+    keys = end_labels * (n_words + 1) + end_words
+    base = labels * (n_words + 1)
+    low = np.searchsorted(keys, base + starts)
+    high = np.maximum(np.searchsorted(keys, base + stops[starts, labels]), low)
+    counts = high - low
+    within = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
+    ends = end_words[np.repeat(low, counts) + within]
+    return np.repeat(starts, counts), ends, np.repeat(labels, counts)
+
+
+def _range_min(
+    values: Floats, first: NDArray[np.intp], last: NDArray[np.intp], columns: NDArray[np.intp]
+) -> Floats:
+    """Least value of each stretch of a column, both ends included.
+
+    A table of the least of every 1, 2, 4 ... values in a row answers any stretch with two looks.
+    """
+    result = np.full(len(first), np.inf, dtype=np.float32)
+    levels = np.frexp(last - first + 1)[1] - 1
+    table = values
+    for level in range(int(levels.max(initial=-1)) + 1):
+        if level:
+            step = 1 << (level - 1)
+            table = np.minimum(table[:-step], table[step:])
+        here = levels == level
+        left, right = first[here], last[here] + 1 - (1 << level)
+        result[here] = np.minimum(table[left, columns[here]], table[right, columns[here]])
+    return result
+
+
+def _on(scores: Tensor, thresholds: ArrayLike) -> Tensor:
+    return torch.as_tensor(np.asarray(thresholds, dtype=np.float32), device=scores.device)

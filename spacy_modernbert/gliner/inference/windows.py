@@ -1,0 +1,172 @@
+"""Long texts: overlapping windows of whole words, and which of them speaks for a span.
+
+A text of 1,000 words whose row has room for 400 becomes three or four windows. Each span is scored
+in every window that holds it, and one answer is taken: that of the window that shows most of the
+span's surroundings. Windows overlap by at least the widest span, so every span is held by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .scored_spans import Ints, ScoredSpans
+
+
+@dataclass(frozen=True, eq=False)
+class WordWindows:
+    """The windows of one text.
+
+    Attributes:
+        starts: First word of each window, rising. *Shape:* (windows,), int32.
+        ends: End of each window, exclusive, rising. *Shape:* (windows,), int32.
+        n_words: Words of the text.
+    """
+
+    starts: Ints
+    ends: Ints
+    n_words: int
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+def cut_word_windows(
+    pieces: ArrayLike,
+    *,
+    capacity: int,
+    max_words: int | None = None,
+    overlap: int,
+    breaks: ArrayLike = (),
+) -> WordWindows:
+    """Cut a list of words into windows that fit.
+
+    A window is filled up, then cut back to the last break in its second half, and the next one
+    begins at the last break that leaves the overlap. Without breaks they are cut anywhere between
+    two words.
+
+    Args:
+        pieces: Pieces of each word. *Shape:* (words,).
+        capacity: Most pieces in a window. A word that has more is a window by itself, see
+            `clip_words`.
+        max_words: Most words in a window; None: no limit.
+        overlap: Fewest words that neighbours have in common: at least the widest span. Less where
+            they would leave no room for the next word: there must be progress.
+        breaks: First words of sentences, rising. *Shape:* (breaks,).
+
+    Returns:
+        At least one window for a text of at least one word.
+    """
+    counts = np.asarray(pieces, dtype=np.int64)
+    n_words = len(counts)
+    before = np.concatenate([[0], counts.cumsum()])
+    cuts = np.asarray(breaks, dtype=np.int64)
+    longest = max_words or n_words
+    starts, ends = [], []
+    start, end = 0, 0
+    while end < n_words:
+        # The window must hold the next word, whatever that leaves of the overlap.
+        fits = int(np.searchsorted(before, before[end + 1] - capacity))
+        start = max(start, min(max(fits, end + 1 - longest), end))
+        reach = int(np.searchsorted(before, before[start] + capacity, side="right")) - 1
+        reach = max(min(reach, n_words, start + longest), end + 1)
+        # A window no longer than the overlap would leave none behind it.
+        half = max(end + 1, (start + reach + 1) // 2, min(reach, start + overlap + 1))
+        end = reach if reach == n_words else _last_break(cuts, half, reach, default=reach)
+        starts.append(start)
+        ends.append(end)
+        latest = max(end - overlap, start + 1)
+        # An early sentence shall not make the windows crawl: then rather begin within one.
+        start = _last_break(cuts, start + (end - start + 3) // 4, latest, default=latest)
+    return WordWindows(_ints(starts), _ints(ends), n_words)
+
+
+def owners(windows: WordWindows, starts: ArrayLike, ends: ArrayLike) -> Ints:
+    """Say which window speaks for each span: the one where the nearer edge is farthest away.
+
+    The two ends of the text are no edges, as nothing is hidden behind them. A tie goes to the
+    earlier window.
+
+    Args:
+        windows: The windows of a text.
+        starts: First word of each span, in the text. *Shape:* (spans,).
+        ends: End of each span, exclusive. *Shape:* (spans,).
+
+    Returns:
+        Index of a window, or -1 for a span that no window holds. *Shape:* (spans,), int32.
+    """
+    best = np.full(len(np.asarray(starts)), -1, dtype=np.int32)
+    most = np.full(len(best), -1, dtype=np.int64)
+    for index in range(len(windows)):
+        context = _context(windows, index, np.asarray(starts), np.asarray(ends))
+        better = context > most
+        best[better], most[better] = index, context[better]
+    return best
+
+
+def merge_windows(windows: WordWindows, parts: Sequence[ScoredSpans]) -> ScoredSpans:
+    """Lay the candidates of a text's windows together, each span once.
+
+    Args:
+        windows: The windows of a text.
+        parts: ScoredSpans of each window, with word numbers counted from the window's start.
+
+    Returns:
+        ScoredSpans with word numbers of the text, by start, end, label. The order within a single
+        window is kept, as there is nothing to merge.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    kept = []
+    for index, part in enumerate(parts):
+        first = windows.starts[index]
+        moved = ScoredSpans(part.starts + first, part.ends + first, part.labels, part.scores)
+        kept.append(moved.take(owners(windows, moved.starts, moved.ends) == index))
+    return ScoredSpans.join(kept).in_order()
+
+
+def clip_words(words: Ints, *, capacity: int) -> tuple[NDArray[np.bool_], Ints]:
+    """Find the pieces beyond what a row can hold of one word.
+
+    A word of thousands of pieces (a data URL, a line of base64) fits no row. Its first pieces are
+    read, the rest is not, and the caller has to say so.
+
+    Args:
+        words: Word of each piece, never falling. *Shape:* (pieces,), int32.
+        capacity: Most pieces of a word.
+
+    Returns:
+        Whether each piece is read, *Shape:* (pieces,), bool, and the words that are not read to
+        their ends, *Shape:* (clipped,), int32.
+    """
+    first = np.searchsorted(words, words, side="left")
+    fits = np.arange(len(words)) - first < capacity
+    return fits, np.unique(words[~fits])
+
+
+def _context(
+    windows: WordWindows, index: int, starts: NDArray[np.int32], ends: NDArray[np.int32]
+) -> NDArray[np.int64]:
+    """Words between each span and the nearer edge of a window; -1 where it is not within."""
+    first, end = int(windows.starts[index]), int(windows.ends[index])
+    left = starts.astype(np.int64) - first
+    right = end - ends.astype(np.int64)
+    is_held = (left >= 0) & (right >= 0)
+    if first == 0:
+        left[:] = windows.n_words
+    if end == windows.n_words:
+        right[:] = windows.n_words
+    return np.where(is_held, np.minimum(left, right), -1)
+
+
+def _last_break(breaks: NDArray[np.int64], low: int, high: int, *, default: int) -> int:
+    """The last break in ``[low, high]``, or the default where there is none."""
+    at = int(np.searchsorted(breaks, high, side="right")) - 1
+    return int(breaks[at]) if at >= 0 and breaks[at] >= low else default
+
+
+def _ints(values: list[int]) -> Ints:
+    return np.array(values, dtype=np.int32)

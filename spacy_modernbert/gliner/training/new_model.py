@@ -1,0 +1,139 @@
+"""A new GLiNER: an encoder that knows its language, and a head that knows nothing yet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import torch
+from tokenizers import AddedToken, Tokenizer
+from torch import Tensor
+
+from ...encoder.checkpoint import Checkpoint, build_encoder, config_dict
+from ...encoder.hf_encoder import HFEncoder
+from ...encoder.seeding import seeded
+from ...text.tokenizer import PieceTokenizer
+from ..inference.model import GlinerModel
+from ..inference.prompt import marker_names
+from ..modeling.backbone import Encoder
+from ..modeling.config import TOKEN_LEVEL, GlinerConfig
+from ..modeling.network import Gliner
+from ..modeling.structure import EMBEDDINGS, TEXT, Structure
+
+Kind: TypeAlias = Literal["span", "token"]
+_TOKENIZER = "tokenizer.json"
+
+
+def new_gliner(
+    text: Checkpoint,
+    labels: Checkpoint | None = None,
+    *,
+    kind: Kind = "span",
+    max_width: int = 12,
+    max_len: int = 384,
+    width: int | None = None,
+    dropout: float = 0.4,
+    rnn_layers: int = 1,
+    names: tuple[str, str] = ("", "labels"),
+    seed: int = 0,
+) -> GlinerModel:
+    """Build a GLiNER whose head is to be learnt.
+
+    Args:
+        text: The encoder, which becomes a part of the model.
+        labels: A second one, for labels: a bi-encoder. None: labels are read along with the text.
+        kind: Whether spans are scored, or words.
+        max_width: Most words of a span.
+        max_len: Most words of a row.
+        width: Width of words and labels behind the encoders. None: that of the text encoder.
+        dropout: Rate in the head.
+        rnn_layers: Layers of an LSTM over the words; a bi-encoder has none.
+        names: Names of the two encoders, as a record.
+        seed: Of the random weights; torch's own generator is left alone.
+    """
+    config = GlinerConfig.from_dict(
+        {
+            "model_name": names[0],
+            "labels_encoder": None if labels is None else names[1],
+            "span_mode": TOKEN_LEVEL if kind == "token" else "markerV0",
+            "max_width": max_width,
+            "max_len": max_len,
+            "hidden_size": width or text.encoder.hidden_size,
+            "dropout": dropout,
+        }
+    )
+    tokenizer, encoder = text.tokenizer, text.encoder
+    if labels is None:
+        tokenizer = _add_markers(tokenizer, marker_names(config)[:2])
+        encoder = _widen(encoder, tokenizer, marker_names(config)[:2], seed=seed)
+    config = GlinerConfig.from_dict(
+        {
+            **config.to_dict(),
+            "encoder_config": config_dict(encoder),
+            "labels_encoder_config": None if labels is None else config_dict(labels.encoder),
+        }
+    )
+    own = None if labels is None else labels.encoder
+    for one in (encoder, own):
+        _drop_pooler(one)
+    structure = _structure(config, encoder, own, 0 if labels is not None else rnn_layers)
+    with seeded(torch.device("cpu"), seed):
+        network = Gliner(config, structure, encoder, own).eval()
+    return GlinerModel(network, tokenizer, None if labels is None else labels.tokenizer)
+
+
+def _structure(
+    config: GlinerConfig, text: Encoder, labels: Encoder | None, rnn_layers: int
+) -> Structure:
+    width = config.hidden_size
+    widths = [None if one is None else one.hidden_size for one in (text, labels)]
+    projections = [None if found in (None, width) else found for found in widths]
+    return Structure(
+        vocabulary=len(_embeddings(text.state_dict())[1]),
+        width=width,
+        marker=None if config.is_token else config.span_mode,
+        rnn_layers=rnn_layers,
+        projection=projections[0],
+        labels_projection=projections[1],
+        has_labels_encoder=labels is not None,
+    )
+
+
+def _add_markers(tokenizer: PieceTokenizer, names: tuple[str, ...]) -> PieceTokenizer:
+    """The same tokenizer with two more pieces, which no text can reach."""
+    files: dict[str, str] = json.loads(tokenizer.to_bytes())
+    tokenizer = Tokenizer.from_str(files[_TOKENIZER])
+    tokenizer.add_special_tokens([AddedToken(n, special=True, normalized=False) for n in names])
+    files[_TOKENIZER] = tokenizer.to_str()
+    encoded = {name: content.encode() for name, content in files.items()}
+    return PieceTokenizer(encoded, markers=marker_names(GlinerConfig()))
+
+
+def _widen(
+    encoder: Encoder, tokenizer: PieceTokenizer, names: tuple[str, ...], *, seed: int
+) -> Encoder:
+    """The same encoder with embeddings for new pieces, drawn from among those that it has."""
+    state = {name: tensor.detach() for name, tensor in encoder.state_dict().items()}
+    key, table = _embeddings(state)
+    ids = [index for index in map(tokenizer.token_id, names) if index is not None]
+    missing = max(ids) + 1 - len(table)
+    if missing > 0:
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn((missing, table.shape[1]), generator=generator)
+        values = table.float()
+        drawn = values.mean(dim=0) + noise * values.std(dim=0)
+        state[key] = torch.cat([table, drawn.to(table.dtype)])
+    config: dict[str, Any] = {**config_dict(encoder), "vocab_size": len(state[key])}
+    return build_encoder(config, state, precision=encoder.precision)
+
+
+def _embeddings(state: Mapping[str, Tensor]) -> tuple[str, Tensor]:
+    """The table of piece embeddings of an encoder, with its name."""
+    return next((name, table) for name, table in state.items() if EMBEDDINGS.match(TEXT + name))
+
+
+def _drop_pooler(encoder: Encoder | None) -> None:
+    # It would run for nothing, and take part in no training.
+    if isinstance(encoder, HFEncoder) and hasattr(encoder.network, "pooler"):
+        encoder.network.pooler = None

@@ -1,0 +1,36 @@
+"""The scorer of ``gliner``: entities and span groups."""
+
+# No `from __future__ import annotations`: the types are what configs are validated against.
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from spacy.scorer import get_ner_prf
+from spacy.training import Example
+from spacy.util import registry
+
+
+def gliner_score(examples: Iterable[Example], **settings: Any) -> dict[str, Any]:
+    """Score what ``gliner`` has written.
+
+    Args:
+        examples: Gold Docs beside predicted ones.
+        settings: Those of the component: ``spans_key``, ``annotate_ents``.
+
+    Returns:
+        ``spans_<key>_f`` and its like; ``ents_f`` and its like where entities are annotated. None
+        where the gold Docs hold nothing of the kind.
+    """
+    examples = list(examples)
+    # Not in a folded import above: spaCy registers its own scorers when they are first asked for.
+    spans_score = registry.get("scorers", "spacy.spancat_scorer.v1")()
+    scores: dict[str, Any] = spans_score(examples, **settings)
+    if settings.get("annotate_ents", True):
+        scores.update(get_ner_prf(examples))
+    return scores
+
+
+@registry.scorers("spacy_modernbert.gliner_scorer.v1")
+def make_gliner_scorer() -> Callable[..., dict[str, Any]]:
+    """Make the scorer of spans and entities."""
+    return gliner_score

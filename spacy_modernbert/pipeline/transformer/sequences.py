@@ -1,0 +1,242 @@
+"""Docs on one side, rows of pieces on the other: the border between spaCy and the encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from spacy.tokens import Doc, Span
+from spacy_transformers.data_classes import FullTransformerBatch, TransformerData, WordpieceBatch
+from thinc.types import Ragged
+from torch import Tensor
+from transformers.utils import ModelOutput
+
+from ...text.alignment import Alignment, align_tokens
+from ...text.tokenizer import PieceTokenizer
+from ...text.windows import Windows, cut_windows
+
+Ints = NDArray[np.int32]
+Mode = Literal["text", "words"]
+
+
+@dataclass(frozen=True)
+class DocSequences:
+    """A batch of Docs as rows of piece ids, and the way back.
+
+    A Doc that fits the window gives one row, a longer one several overlapping rows. A Doc without
+    tokens gives none.
+
+    Attributes:
+        spans: For each Doc and each of its rows, the tokens that the row covers.
+        ids: Piece ids of each row, special pieces included. One array a row. *Shape:* (pieces,)
+        owners: For each entry of ``columns``, the row that holds it. *Shape:* (aligned,)
+        columns: Pieces of the first token, then of the second, and so on through the batch, as
+            places in their rows. *Shape:* (aligned,)
+        lengths: Number of pieces of each token of the batch. *Shape:* (tokens,)
+    """
+
+    spans: list[list[Span]]
+    ids: list[Ints]
+    owners: Ints
+    columns: Ints
+    lengths: Ints
+
+    @property
+    def width(self) -> int:
+        """Pieces of the longest row."""
+        return max(len(row) for row in self.ids)
+
+    @property
+    def align(self) -> Ragged:
+        """For each token, the places of its pieces in the padded batch, counted row by row."""
+        return Ragged(self.owners * np.int32(self.width) + self.columns, self.lengths)
+
+
+@dataclass(frozen=True)
+class _OneDoc:
+    spans: list[Span]
+    ids: list[Ints]
+    owners: Ints
+    columns: Ints
+    lengths: Ints
+
+
+def docs_to_sequences(
+    docs: Sequence[Doc],
+    tokenizer: PieceTokenizer,
+    *,
+    max_length: int | None,
+    overlap: int | None,
+    mode: Mode = "text",
+) -> DocSequences:
+    """Turn Docs into rows for an encoder.
+
+    Args:
+        docs: The Docs. Their texts are read whole, whatever their lengths.
+        tokenizer: The tokenizer.
+        max_length: Most pieces of a row, special pieces included. None: no limit.
+        overlap: Pieces by which neighbouring rows of one Doc overlap. None: an eighth of the row.
+        mode: Whether the text is cut into pieces as a whole, or each of its words.
+
+    Raises:
+        ValueError: SM003 or SM004 where the window or ``overlap`` leaves no room for progress.
+    """
+    cut = _cut_words if mode == "words" else _cut_texts
+    encoded = iter(cut([doc for doc in docs if len(doc)], tokenizer))
+    parts: list[_OneDoc] = []
+    spans: list[list[Span]] = []
+    n_rows = 0
+    for doc in docs:
+        if len(doc) == 0:
+            spans.append([])
+            continue
+        part = _one_doc(doc, *next(encoded), tokenizer, max_length, overlap, first_row=n_rows)
+        n_rows += len(part.ids)
+        spans.append(part.spans)
+        parts.append(part)
+    return DocSequences(
+        spans=spans,
+        ids=[row for part in parts for row in part.ids],
+        owners=_joined([part.owners for part in parts]),
+        columns=_joined([part.columns for part in parts]),
+        lengths=_joined([part.lengths for part in parts]),
+    )
+
+
+def _cut_texts(docs: list[Doc], tokenizer: PieceTokenizer) -> list[tuple[Ints, Alignment]]:
+    """Cut whole texts: a piece may hold the space before a word."""
+    texts = [doc.text for doc in docs]
+    found = []
+    for doc, text, pieces in zip(docs, texts, tokenizer.encode_texts(texts), strict=True):
+        starts = doc.to_array("IDX").astype(np.int64).reshape(-1)
+        ends = starts + doc.to_array("LENGTH").astype(np.int64).reshape(-1)
+        found.append((pieces.ids, align_tokens(text, starts, ends, pieces)))
+    return found
+
+
+def _cut_words(docs: list[Doc], tokenizer: PieceTokenizer) -> list[tuple[Ints, Alignment]]:
+    """Cut each token that is not white space for itself."""
+    tokens = [[token for token in doc if not token.is_space] for doc in docs]
+    rows = tokenizer.encode_words([[token.text for token in words] for words in tokens])
+    found = []
+    for doc, words, row in zip(docs, tokens, rows, strict=True):
+        lengths = np.zeros(len(doc), dtype=np.int32)
+        counts = np.bincount(row.words, minlength=len(words))
+        lengths[[token.i for token in words]] = counts
+        found.append((row.ids, Alignment(np.arange(len(row.ids), dtype=np.int32), lengths)))
+    return found
+
+
+def _one_doc(
+    doc: Doc,
+    pieces: Ints,
+    alignment: Alignment,
+    tokenizer: PieceTokenizer,
+    max_length: int | None,
+    overlap: int | None,
+    *,
+    first_row: int,
+) -> _OneDoc:
+    windows = _windows(len(pieces), _first_pieces(alignment), tokenizer, max_length, overlap)
+    prefix = np.asarray(tokenizer.prefix_ids, dtype=np.int32)
+    suffix = np.asarray(tokenizer.suffix_ids, dtype=np.int32)
+    ids = [
+        np.concatenate([prefix, pieces[start:end], suffix])
+        for start, end in zip(windows.starts, windows.ends, strict=True)
+    ]
+    owners = windows.owner[alignment.pieces]
+    return _OneDoc(
+        # spacy-transformers takes the first token of a Doc's first span and the last of its last.
+        spans=[doc[:]] * len(ids),
+        ids=ids,
+        owners=owners + np.int32(first_row),
+        columns=alignment.pieces - windows.starts[owners] + np.int32(len(prefix)),
+        lengths=alignment.lengths,
+    )
+
+
+def _first_pieces(alignment: Alignment) -> Ints:
+    """Give the places where tokens start, the borders at which a window may hand over."""
+    starts = np.cumsum(alignment.lengths) - alignment.lengths
+    return np.unique(alignment.pieces[starts[alignment.lengths > 0]])
+
+
+def _windows(
+    n_pieces: int,
+    breaks: Ints,
+    tokenizer: PieceTokenizer,
+    max_length: int | None,
+    overlap: int | None,
+) -> Windows:
+    if n_pieces == 0:
+        # Tokens without any piece (a tokenizer may drop white space): a row of special pieces.
+        nothing, one = np.zeros(0, np.int32), np.zeros(1, np.int32)
+        return Windows(starts=one, ends=one, owner=nothing)
+    capacity = n_pieces
+    if max_length is not None:
+        capacity = max_length - len(tokenizer.prefix_ids) - len(tokenizer.suffix_ids)
+    overlap = capacity // 8 if overlap is None else overlap
+    return cut_windows(n_pieces, capacity=capacity, overlap=overlap, breaks=breaks)
+
+
+def sequences_to_batch(
+    rows: DocSequences, hidden: Tensor, tokenizer: PieceTokenizer
+) -> FullTransformerBatch:
+    """Lay packed vectors out as the batch that listeners read.
+
+    Args:
+        rows: What ``docs_to_sequences`` gave.
+        hidden: Vectors of all pieces. *Shape:* (total, hidden), float32.
+        tokenizer: The tokenizer.
+
+    Returns:
+        The batch, with ``last_hidden_state`` padded. *Shape:* (rows, width, hidden)
+    """
+    mask = padding_mask(rows)
+    shape = (*mask.shape, hidden.shape[-1])
+    if mask.all():
+        padded = hidden.reshape(shape)
+    else:
+        padded = hidden.new_zeros(shape)
+        padded[mask.to(hidden.device)] = hidden
+    return FullTransformerBatch(
+        spans=rows.spans,
+        wordpieces=_wordpieces(rows, mask.numpy(), tokenizer),
+        model_output=ModelOutput(last_hidden_state=padded),
+        align=rows.align,
+    )
+
+
+def empty_batch(n_docs: int, width: int) -> FullTransformerBatch:
+    """Give the batch of Docs without tokens, which still knows how wide their vectors would be."""
+    batch = FullTransformerBatch.empty(n_docs)
+    batch.cached_doc_data = [TransformerData.zeros(0, width) for _ in range(n_docs)]
+    return batch
+
+
+def padding_mask(rows: DocSequences) -> Tensor:
+    """Tell pieces from padding. *Shape:* (rows, width), bool."""
+    lengths = torch.tensor([len(row) for row in rows.ids])
+    return torch.arange(rows.width) < lengths[:, None]
+
+
+def _wordpieces(
+    rows: DocSequences, mask: NDArray[np.bool_], tokenizer: PieceTokenizer
+) -> WordpieceBatch:
+    ids = np.full(mask.shape, tokenizer.pad_id, dtype=np.int32)
+    ids[mask] = np.concatenate(rows.ids)
+    return WordpieceBatch(
+        strings=[tokenizer.strings(row) for row in ids],
+        input_ids=ids,
+        attention_mask=mask.astype(np.float32),
+        lengths=[len(row) for row in rows.ids],
+        token_type_ids=None,
+    )
+
+
+def _joined(arrays: list[Ints]) -> Ints:
+    return np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int32)

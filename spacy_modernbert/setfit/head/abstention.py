@@ -1,0 +1,40 @@
+"""A label for texts that are like nothing the classifier was shown."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .logistic_regression import Floats
+
+# How fast the label gains on the others around the threshold: at half of it, it has next to
+# nothing of their probability.
+SHARPNESS = 8.0
+_LEAST = 1e-6
+
+
+def with_abstention(
+    scores: Floats, abstain: Floats, threshold: float, *, multi_label: bool
+) -> Floats:
+    """Add the probability that none of the labels fits.
+
+    Where a text has one label, the new one has the best label's probability, times (abstain score /
+    threshold) to the power of `SHARPNESS`, before all of them are scaled to a sum of one. So it is
+    the best exactly where the abstain score is above the threshold, and the others keep their
+    proportions. Where it can have several, the new one's odds are that power alone, and all others
+    are multiplied by what it leaves.
+
+    Args:
+        scores: Probabilities of the labels. *Shape:* (texts, labels).
+        abstain: Abstain scores, from 0 to 2. *Shape:* (texts,).
+        threshold: The abstain score from which a text is taken to be none of the classifier's.
+        multi_label: Whether a text can have several labels.
+
+    Returns:
+        *Shape:* (texts, labels + 1).
+    """
+    ratio = np.maximum(abstain.astype(np.float64), _LEAST) / max(threshold, _LEAST)
+    odds = np.exp(np.clip(SHARPNESS * np.log(ratio), -80.0, 80.0))
+    if not multi_label:
+        odds *= scores.max(axis=1, initial=_LEAST)
+    other = 1.0 / (1.0 + odds)
+    return np.column_stack([scores * other[:, None], 1.0 - other]).astype(np.float32)
