@@ -57,9 +57,9 @@ from spacy_modernbert.encoder.checkpoint import load_folder as load_encoder
 from spacy_modernbert.encoder.precision import Precision
 from spacy_modernbert.gliner.checkpoint.serialization import load_folder, save_folder
 from spacy_modernbert.gliner.inference.sequences import SplitText
+from spacy_modernbert.gliner.training.dataset import AnnotatedSpan, AnnotatedText
 from spacy_modernbert.gliner.training.label_sampling import LabelSampling
 from spacy_modernbert.gliner.training.new_model import new_gliner
-from spacy_modernbert.gliner.training.targets import GoldSpan, GoldText
 from spacy_modernbert.gliner.training.trainer import Trainer, TrainingConfig
 
 Row = dict[str, Any]
@@ -149,7 +149,9 @@ def our_seconds(
     sampling = LabelSampling(negative_ratio=None, drop_types=0.0, max_types=len(labels))
     trainer = Trainer(load_folder(folder, precision=precision), TrainingConfig(sampling=sampling))
     texts = [
-        GoldText(SplitText(row["words"]), [GoldSpan(*span) for span in row["spans"]], labels)
+        AnnotatedText(
+            SplitText(row["words"]), [AnnotatedSpan(*span) for span in row["spans"]], labels
+        )
         for row in rows
     ]
     seconds = []

@@ -70,16 +70,17 @@ def _depth(block: type[Settings], location: Sequence[str]) -> int:
         if nested is None:
             return depth
         field = nested.model_fields.get(name)
-        annotation = None if field is None else field.annotation
-        is_block = isinstance(annotation, type) and issubclass(annotation, BaseModel)
-        nested = annotation if is_block else None
+        nested = None if field is None else _as_block(field.annotation)
     return len(location)
 
 
 def _block_at(block: type[Settings], names: Sequence[str]) -> type[BaseModel]:
     nested: type[BaseModel] = block
     for name in names:
-        annotation = nested.model_fields[name].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            nested = annotation
+        nested = _as_block(nested.model_fields[name].annotation) or nested
     return nested
+
+
+def _as_block(annotation: Any) -> type[BaseModel] | None:
+    is_block = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return annotation if is_block else None

@@ -15,6 +15,7 @@ GROUND = -1
 FLOORS = {
     "__init__": GROUND,
     "errors": GROUND,
+    "settings": GROUND,
     "text": 0,
     "encoder": 1,
     "gliner": 2,

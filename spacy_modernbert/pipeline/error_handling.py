@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from spacy import util
-from spacy.pipeline import Pipe
+from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 
 
 def annotate_stream(
-    pipe: Pipe,
+    pipe: TrainablePipe,
     stream: Iterable[Doc],
     annotate: Callable[[Sequence[Doc]], None],
     *,
@@ -32,7 +32,7 @@ def annotate_stream(
 
 
 def annotate_batch(
-    pipe: Pipe, docs: Sequence[Doc], annotate: Callable[[Sequence[Doc]], None]
+    pipe: TrainablePipe, docs: Sequence[Doc], annotate: Callable[[Sequence[Doc]], None]
 ) -> list[Doc]:
     """Annotate a batch; if that fails, annotate its Docs one by one.
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from spacy_modernbert.gliner.inference.sequences import SplitText
 from spacy_modernbert.gliner.training.batch_loss import batch_loss, loss_scales
 from spacy_modernbert.gliner.training.collator import collate
+from spacy_modernbert.gliner.training.dataset import AnnotatedSpan, AnnotatedText
 from spacy_modernbert.gliner.training.label_sampling import LabelSample
 from spacy_modernbert.gliner.training.losses import LossConfig, element_losses, keep_negatives
-from spacy_modernbert.gliner.training.targets import GoldSpan, GoldText
 
 RATES = [
     ({"alpha": 0.75, "gamma": 2.0}, {"alpha": 0.75, "gamma": 2.0}),
@@ -59,8 +59,8 @@ CASES = [
 
 
 def gold(example, labels):
-    spans = [GoldSpan(start, end + 1, label) for start, end, label in example["ner"]]
-    return GoldText(SplitText(example["tokenized_text"]), spans, labels)
+    spans = [AnnotatedSpan(start, end + 1, label) for start, end, label in example["ner"]]
+    return AnnotatedText(SplitText(example["tokenized_text"]), spans, labels)
 
 
 def our_loss(model, oracle, objective):
@@ -148,7 +148,7 @@ def test_a_wide_span_counts_more():
     """1 + log(k) for the positives of k words, nothing else: checked by hand."""
     from spacy_modernbert.gliner.training.targets import make_targets
 
-    spans = [GoldSpan(0, 1, "a"), GoldSpan(1, 4, "a")]
+    spans = [AnnotatedSpan(0, 1, "a"), AnnotatedSpan(1, 4, "a")]
     made = {
         flag: make_targets(
             spans,

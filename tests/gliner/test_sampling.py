@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_modernbert.gliner.inference.sequences import SplitText
+from spacy_modernbert.gliner.training.dataset import AnnotatedSpan, AnnotatedText
 from spacy_modernbert.gliner.training.label_sampling import LabelSampling, ask, sample_shared_labels
-from spacy_modernbert.gliner.training.targets import GoldSpan, GoldText
 
 NAMES = st.sampled_from([f"label {i}" for i in range(8)])
 SAMPLING = st.builds(
@@ -24,8 +24,8 @@ def texts(draw):
     for _ in range(draw(st.integers(1, 4))):
         labels = draw(st.lists(NAMES, max_size=4))
         known = draw(st.one_of(st.none(), st.lists(NAMES, max_size=5, unique=True)))
-        spans = [GoldSpan(i, i + 1, label) for i, label in enumerate(labels)]
-        made.append(GoldText(SplitText(["w"] * 4), spans, known))
+        spans = [AnnotatedSpan(i, i + 1, label) for i, label in enumerate(labels)]
+        made.append(AnnotatedText(SplitText(["w"] * 4), spans, known))
     return made
 
 
@@ -66,7 +66,9 @@ def test_nothing_is_left_out_unless_wanted(batch, seed):
 def test_types_are_dropped_from_the_end_of_a_shuffled_list():
     """As in the paper: the number that stays is uniform, and so is who stays."""
     labels = [f"label {i}" for i in range(4)]
-    text = GoldText(SplitText(["w"] * 4), [GoldSpan(i, i + 1, x) for i, x in enumerate(labels)])
+    text = AnnotatedText(
+        SplitText(["w"] * 4), [AnnotatedSpan(i, i + 1, x) for i, x in enumerate(labels)]
+    )
     drawn = draw([text] * 4000, LabelSampling(negative_ratio=0))
     lengths = np.bincount([len(asked) for asked in drawn])
     np.testing.assert_allclose(lengths[1:] / 4000, 0.25, atol=0.04)
@@ -76,9 +78,9 @@ def test_types_are_dropped_from_the_end_of_a_shuffled_list():
 
 def test_negatives_of_the_batch_and_of_the_pool():
     batch = [
-        GoldText(SplitText(["w"]), [GoldSpan(0, 1, "one")]),
-        GoldText(SplitText(["w"]), [GoldSpan(0, 1, "two")]),
-        GoldText(SplitText(["w"]), [GoldSpan(0, 1, "three")], labels=["three", "four"]),
+        AnnotatedText(SplitText(["w"]), [AnnotatedSpan(0, 1, "one")]),
+        AnnotatedText(SplitText(["w"]), [AnnotatedSpan(0, 1, "two")]),
+        AnnotatedText(SplitText(["w"]), [AnnotatedSpan(0, 1, "three")], labels=["three", "four"]),
     ]
     sampling = LabelSampling(negative_ratio=9, drop_types=0.0)
     seen = [set(), set(), set()]
@@ -93,8 +95,8 @@ def test_negatives_of_the_batch_and_of_the_pool():
 
 def test_phrasings_are_drawn_and_never_twice():
     phrases = {"ORG": ["organization", "company"], "FIRM": ["company"], "PER": ["person"]}
-    spans = [GoldSpan(0, 1, "ORG"), GoldSpan(1, 2, "FIRM"), GoldSpan(2, 3, "PER")]
-    text = GoldText(SplitText(["w"] * 3), spans)
+    spans = [AnnotatedSpan(0, 1, "ORG"), AnnotatedSpan(1, 2, "FIRM"), AnnotatedSpan(2, 3, "PER")]
+    text = AnnotatedText(SplitText(["w"] * 3), spans)
     drawn = draw([text] * 200, LabelSampling(drop_types=0.0, negative_ratio=0, phrases=phrases))
     assert {word for asked in drawn for word in asked.words} == {
         "organization",
@@ -109,8 +111,8 @@ def test_phrasings_are_drawn_and_never_twice():
 
 def test_a_bi_encoder_asks_all_texts_the_same():
     batch = [
-        GoldText(SplitText(["w"]), [GoldSpan(0, 1, "one")]),
-        GoldText(SplitText(["w"]), [GoldSpan(0, 1, "two")], labels=["two", "three"]),
+        AnnotatedText(SplitText(["w"]), [AnnotatedSpan(0, 1, "one")]),
+        AnnotatedText(SplitText(["w"]), [AnnotatedSpan(0, 1, "two")], labels=["two", "three"]),
     ]
     sampling = LabelSampling(drop_types=0.0, negative_ratio=None)
     asked = sample_shared_labels(batch, sampling, np.random.default_rng(0))

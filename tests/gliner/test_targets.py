@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from spacy_modernbert.gliner.inference.sequences import SplitText
 from spacy_modernbert.gliner.modeling.span_edges import add_edges, span_count
 from spacy_modernbert.gliner.training.collator import collate, measure
+from spacy_modernbert.gliner.training.dataset import AnnotatedSpan, AnnotatedText
 from spacy_modernbert.gliner.training.label_sampling import LabelSample
 from spacy_modernbert.gliner.training.losses import LossConfig
-from spacy_modernbert.gliner.training.targets import GoldSpan, GoldText, make_targets, span_places
+from spacy_modernbert.gliner.training.targets import make_targets, span_places
 from tests.gliner.tiny import TEXTS, tiny_model
 
 PLAIN = LossConfig()
@@ -68,7 +69,7 @@ def test_training_scores_what_prediction_scores(kind):
     ]
     if model.config.is_bi:
         asked = asked[:1] * len(words)
-    texts = [GoldText(SplitText(text), []) for text in words]
+    texts = [AnnotatedText(SplitText(text), []) for text in words]
     lessons = collate(model, texts, asked, objective=PLAIN, rng=np.random.default_rng(0))
     with torch.no_grad():
         vectors = None
@@ -84,14 +85,20 @@ def test_training_scores_what_prediction_scores(kind):
 
 
 def test_a_span_of_a_span_model():
-    made = targets([GoldSpan(1, 3, "location"), GoldSpan(0, 6, "person"), GoldSpan(0, 1, "date")])
+    made = targets(
+        [
+            AnnotatedSpan(1, 3, "location"),
+            AnnotatedSpan(0, 6, "person"),
+            AnnotatedSpan(0, 1, "date"),
+        ]
+    )
     assert np.argwhere(made.values).tolist() == [[span_places([1], [3], 6)[0], 1]]
     assert made.weights.min() == 1
     assert made.count == span_count(6, 3)
 
 
 def test_a_span_of_a_token_model():
-    made = targets([GoldSpan(1, 4, "location")], max_width=None)
+    made = targets([AnnotatedSpan(1, 4, "location")], max_width=None)
     assert np.argwhere(made.values).tolist() == [
         [1, 1, 0],
         [1, 1, 2],
@@ -105,7 +112,7 @@ def test_a_span_of_a_token_model():
 @pytest.mark.parametrize("max_width", [3, None])
 def test_unknown_words_are_no_negatives(max_width):
     unknown = np.array([0, 0, 1, 1, 0, 0], dtype=bool)
-    made = targets([GoldSpan(1, 3, "person")], max_width=max_width, unknown=unknown)
+    made = targets([AnnotatedSpan(1, 3, "person")], max_width=max_width, unknown=unknown)
     assert np.all(made.weights[made.values > 0] == 1)
     if max_width is None:
         assert made.weights[2:4][made.values[2:4] == 0].max() == 0
@@ -120,7 +127,7 @@ def test_unknown_words_are_no_negatives(max_width):
 
 def test_labels_nobody_looked_for_are_no_negatives():
     made = targets(
-        [GoldSpan(0, 1, "person")], ("person", "location", "date"), known_labels=["date"]
+        [AnnotatedSpan(0, 1, "person")], ("person", "location", "date"), known_labels=["date"]
     )
     assert made.weights.min(axis=0).tolist() == [1, 0, 1]
 
@@ -129,8 +136,8 @@ def test_labels_nobody_looked_for_are_no_negatives():
 def test_long_texts_are_windows_and_every_span_is_in_one(kind):
     model = tiny_model(kind)
     words = " ".join(TEXTS).split() * 6
-    spans = [GoldSpan(start, start + 3, "person") for start in range(0, len(words) - 3, 5)]
-    text = GoldText(SplitText(words), spans)
+    spans = [AnnotatedSpan(start, start + 3, "person") for start in range(0, len(words) - 3, 5)]
+    text = AnnotatedText(SplitText(words), spans)
     asked = [LabelSample(("person", "award"), ("person", "award"))]
     rng = np.random.default_rng(0)
     lessons = collate(model, [text], asked, objective=PLAIN, rng=rng, max_words=24)
@@ -150,7 +157,7 @@ def test_long_texts_are_windows_and_every_span_is_in_one(kind):
 def test_parts_of_spans_at_the_edge_of_a_window_are_masked():
     model = tiny_model()
     words = ["word"] * 12
-    text = GoldText(SplitText(words), [GoldSpan(6, 10, "person")])
+    text = AnnotatedText(SplitText(words), [AnnotatedSpan(6, 10, "person")])
     asked = [LabelSample(("person",), ("person",))]
     rng = np.random.default_rng(0)
     first, *_ = collate(model, [text], asked, objective=PLAIN, rng=rng, max_words=8)
@@ -163,11 +170,19 @@ def test_parts_of_spans_at_the_edge_of_a_window_are_masked():
 
 def test_what_cannot_be_learnt_is_counted():
     model = tiny_model()
-    spans = [GoldSpan(0, 2, "a"), GoldSpan(0, 9, "a"), GoldSpan(3, 9, "b"), GoldSpan(0, 7, "b")]
-    coverage = measure(model, [GoldText(SplitText(["w"] * 9), spans), GoldText(SplitText([]), [])])
+    spans = [
+        AnnotatedSpan(0, 2, "a"),
+        AnnotatedSpan(0, 9, "a"),
+        AnnotatedSpan(3, 9, "b"),
+        AnnotatedSpan(0, 7, "b"),
+    ]
+    coverage = measure(
+        model, [AnnotatedText(SplitText(["w"] * 9), spans), AnnotatedText(SplitText([]), [])]
+    )
     assert (coverage.learnt, coverage.too_wide, coverage.cut) == (1, {"a": 1, "b": 2}, {})
     coverage = measure(
-        tiny_model("uni_token"), [GoldText(SplitText(["w"] * 400), [GoldSpan(0, 300, "a")])]
+        tiny_model("uni_token"),
+        [AnnotatedText(SplitText(["w"] * 400), [AnnotatedSpan(0, 300, "a")])],
     )
     assert (coverage.learnt, coverage.cut, coverage.lost) == (0, {"a": 1}, 1)
 
@@ -175,7 +190,7 @@ def test_what_cannot_be_learnt_is_counted():
 def test_labels_that_leave_no_room_are_left_out():
     model = tiny_model(max_length=64)
     labels = tuple(f"label number {i}" for i in range(40))
-    text = GoldText(SplitText(list("abcdefghijklmnop")), [])
+    text = AnnotatedText(SplitText(list("abcdefghijklmnop")), [])
     rng = np.random.default_rng(0)
     (lesson,) = collate(model, [text], [LabelSample(labels, labels)], objective=PLAIN, rng=rng)
     assert 0 < lesson.targets.values.shape[1] < 40
@@ -184,7 +199,7 @@ def test_labels_that_leave_no_room_are_left_out():
 
 def test_texts_without_words_or_labels_give_nothing():
     model = tiny_model()
-    texts = [GoldText(SplitText([]), []), GoldText(SplitText(["a"]), [])]
+    texts = [AnnotatedText(SplitText([]), []), AnnotatedText(SplitText(["a"]), [])]
     asked = [LabelSample(("x",), ("x",)), LabelSample((), ())]
     rng = np.random.default_rng(0)
     assert collate(model, texts, asked, objective=PLAIN, rng=rng) == []

@@ -6,10 +6,10 @@ from spacy_modernbert.gliner.checkpoint.serialization import load_folder, save_f
 from spacy_modernbert.gliner.inference.sequences import SplitText
 from spacy_modernbert.gliner.training.batch_loss import answer
 from spacy_modernbert.gliner.training.collator import collate
+from spacy_modernbert.gliner.training.dataset import AnnotatedSpan, AnnotatedText
 from spacy_modernbert.gliner.training.label_sampling import LabelSample, LabelSampling
 from spacy_modernbert.gliner.training.losses import LossConfig
 from spacy_modernbert.gliner.training.schedule import Schedule
-from spacy_modernbert.gliner.training.targets import GoldSpan, GoldText
 from spacy_modernbert.gliner.training.trainer import Trainer, TrainingConfig
 from tests.gliner.answers import predict
 from tests.gliner.tiny import tiny_model
@@ -27,7 +27,7 @@ GOLD = {
 }
 LABELS = ["person", "company", "city"]
 TEXTS = [
-    GoldText(SplitText(text.split()), [GoldSpan(*span) for span in spans], LABELS)
+    AnnotatedText(SplitText(text.split()), [AnnotatedSpan(*span) for span in spans], LABELS)
     for text, spans in GOLD.items()
 ]
 # All labels in every text: the same question as in the test.
@@ -198,9 +198,9 @@ def test_nothing_to_learn_is_no_step():
     model = tiny_model()
     before = to_bytes(model)
     trainer = Trainer(model, course())
-    empty = GoldText(SplitText([]), [], LABELS)
+    empty = AnnotatedText(SplitText([]), [], LABELS)
     assert trainer.step([empty]) == 0.0
-    assert trainer.step([GoldText(SplitText(["word"]), [])]) == 0.0
+    assert trainer.step([AnnotatedText(SplitText(["word"]), [])]) == 0.0
     assert (to_bytes(model), trainer.steps) == (before, 0)
 
 
@@ -223,7 +223,7 @@ def opinion(model):
     """Probabilities of labels that nobody trained, in the texts."""
     asked = [LabelSample(tuple(OTHERS), tuple(OTHERS))] * len(TEXTS)
     rng = np.random.default_rng(0)
-    plain = [GoldText(text.text, []) for text in TEXTS]
+    plain = [AnnotatedText(text.text, []) for text in TEXTS]
     lessons = collate(model, plain, asked, objective=LossConfig(), rng=rng)
     return np.concatenate([o.targets.values.ravel() for o in answer(model, lessons, OTHERS)])
 

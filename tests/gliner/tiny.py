@@ -47,10 +47,10 @@ def tiny_piecer(*, max_length: int = 256, markers: bool = True) -> PieceTokenize
     tokenizer = train_tokenizer(TEXTS, vocab_size=420, max_length=max_length)
     if not markers:
         return tokenizer
-    tokenizer = Tokenizer.from_str(tokenizer._files["tokenizer.json"].decode())
+    extended = Tokenizer.from_str(tokenizer._files["tokenizer.json"].decode())
     names = marker_names(GlinerConfig())
-    tokenizer.add_special_tokens([AddedToken(name, normalized=False) for name in sorted(names)])
-    files = {**tokenizer._files, "tokenizer.json": tokenizer.to_str().encode()}
+    extended.add_special_tokens([AddedToken(name, normalized=False) for name in sorted(names)])
+    files = {**tokenizer._files, "tokenizer.json": extended.to_str().encode()}
     return PieceTokenizer(files, markers=names)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spacy_modernbert.pipeline.setfit_textcat.component import learner as setfit_learner
+from spacy_modernbert.pipeline.setfit_textcat import learner as setfit_learner
 from spacy_modernbert.setfit.training.trainer import Trainer
 from spacy_modernbert.setfit.training.weight_interpolation import ENOUGH, hold_out
 

@@ -7,7 +7,7 @@ import torch
 from spacy.training import Example
 from spacy.training.loop import train_while_improving
 
-from spacy_modernbert.pipeline.setfit_textcat.component import learner as setfit_learner
+from spacy_modernbert.pipeline.setfit_textcat import learner as setfit_learner
 
 from .conftest import LISTENER, make_nlp
 from .setfit_data import PAIRS, TEXTS, TOPICS, cats, gold, make

@@ -1,1 +1,1 @@
-"""TODO."""
+"""GLiNER checkpoints: read, written and converted."""

@@ -87,7 +87,7 @@ def save_folder(model: GlinerModel, folder: Path, *, half: bool = False) -> None
 def to_bytes(model: GlinerModel) -> bytes:
     """Give weights, configuration and tokenizers as the bytes of one safetensors file."""
     labels = model.labels_tokenizer
-    header = {
+    header: dict[str, Any] = {
         "config": saved_config(model.config, model.network.structure, model.tokenizer),
         "tokenizer": model.tokenizer.to_bytes().decode("utf8"),
         "labels_tokenizer": None if labels is None else labels.to_bytes().decode("utf8"),

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Texts and labels to labelled spans."""

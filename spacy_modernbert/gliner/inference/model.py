@@ -38,6 +38,7 @@ class GlinerModel:
     labels_tokenizer: PieceTokenizer | None = None
     prompt_builder: PromptBuilder = field(init=False)
     label_vectors: LabelVectorCache = field(default_factory=LabelVectorCache)
+    is_encoder_shared: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         markers = None

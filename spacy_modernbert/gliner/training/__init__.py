@@ -1,1 +1,1 @@
-"""TODO."""
+"""Annotated texts to weights: collator, loss, trainer."""

@@ -16,9 +16,10 @@ from ..inference.model import GlinerModel
 from ..inference.prompt import Prompt, Row
 from ..inference.scoring import CandidateSpans
 from ..inference.windows import WordWindows, clip_words, cut_word_windows, owners
+from .dataset import AnnotatedSpan, AnnotatedText
 from .label_sampling import LabelSample
 from .losses import Floats, LossConfig
-from .targets import Coverage, GoldSpan, GoldText, Targets, make_targets
+from .targets import Coverage, Targets, make_targets
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,7 @@ class TrainingSequence:
 
 def collate(
     model: GlinerModel,
-    texts: Sequence[GoldText],
+    texts: Sequence[AnnotatedText],
     asked: Sequence[LabelSample],
     *,
     objective: LossConfig,
@@ -75,7 +76,7 @@ def collate(
 
 
 def measure(
-    model: GlinerModel, texts: Sequence[GoldText], *, max_words: int | None = None
+    model: GlinerModel, texts: Sequence[AnnotatedText], *, max_words: int | None = None
 ) -> Coverage:
     """Count the annotated spans that the model can learn, and those that it cannot.
 
@@ -121,7 +122,11 @@ def _fit(model: GlinerModel, labels: LabelSample, n_pieces: int) -> tuple[Prompt
 
 
 def _cut(
-    model: GlinerModel, text: GoldText, pieces: WordPieces, prompt: Prompt, max_words: int | None
+    model: GlinerModel,
+    text: AnnotatedText,
+    pieces: WordPieces,
+    prompt: Prompt,
+    max_words: int | None,
 ) -> tuple[WordPieces, WordWindows]:
     """The windows of a text, and its pieces without those that fit no row."""
     capacity = model.prompt_builder.capacity(prompt)
@@ -141,21 +146,21 @@ def _cut(
     return pieces, windows
 
 
-def _part(text: GoldText, start: int, end: int) -> GoldText:
+def _part(text: AnnotatedText, start: int, end: int) -> AnnotatedText:
     """The annotation as one window sees it; spans that it holds in part count from its start."""
     spans = [
-        GoldSpan(span.start - start, span.end - start, span.label)
+        AnnotatedSpan(span.start - start, span.end - start, span.label)
         for span in text.spans
         if span.end > start and span.start < end
     ]
     unknown = None if text.unknown is None else text.unknown[start:end]
-    return GoldText(text.text, spans, text.labels, unknown)
+    return AnnotatedText(text.text, spans, text.labels, unknown)
 
 
 def _lesson(
     model: GlinerModel,
     row: Row,
-    part: GoldText,
+    part: AnnotatedText,
     labels: LabelSample,
     objective: LossConfig,
     rng: np.random.Generator,
@@ -181,7 +186,7 @@ def _lesson(
 
 
 def _choose_spans(
-    spans: Sequence[GoldSpan],
+    spans: Sequence[AnnotatedSpan],
     labels: Sequence[str],
     n_words: int,
     max_width: int,
@@ -207,5 +212,5 @@ def _choose_spans(
     return CandidateSpans.of([start for start, _ in chosen], [end for _, end in chosen]), values
 
 
-def _bounds(span: GoldSpan) -> tuple[int, int]:
+def _bounds(span: AnnotatedSpan) -> tuple[int, int]:
     return span.start, span.end

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .targets import GoldText
+from .dataset import AnnotatedText
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class LabelSample:
 
 
 def ask(
-    texts: Sequence[GoldText],
+    texts: Sequence[AnnotatedText],
     sampling: LabelSampling,
     rng: np.random.Generator,
     *,
@@ -83,7 +83,7 @@ def ask(
 
 
 def sample_shared_labels(
-    texts: Sequence[GoldText],
+    texts: Sequence[AnnotatedText],
     sampling: LabelSampling,
     rng: np.random.Generator,
     *,
@@ -100,7 +100,7 @@ def sample_shared_labels(
 
 
 def _draw(
-    text: GoldText, shared: Sequence[str], sampling: LabelSampling, rng: np.random.Generator
+    text: AnnotatedText, shared: Sequence[str], sampling: LabelSampling, rng: np.random.Generator
 ) -> list[str]:
     present = list(dict.fromkeys(span.label for span in text.spans))
     possible = shared if text.labels is None else dict.fromkeys(text.labels)

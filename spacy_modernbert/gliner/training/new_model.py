@@ -103,9 +103,9 @@ def _structure(
 def _add_markers(tokenizer: PieceTokenizer, names: tuple[str, ...]) -> PieceTokenizer:
     """The same tokenizer with two more pieces, which no text can reach."""
     files: dict[str, str] = json.loads(tokenizer.to_bytes())
-    tokenizer = Tokenizer.from_str(files[_TOKENIZER])
-    tokenizer.add_special_tokens([AddedToken(n, special=True, normalized=False) for n in names])
-    files[_TOKENIZER] = tokenizer.to_str()
+    extended = Tokenizer.from_str(files[_TOKENIZER])
+    extended.add_special_tokens([AddedToken(n, special=True, normalized=False) for n in names])
+    files[_TOKENIZER] = extended.to_str()
     encoded = {name: content.encode() for name, content in files.items()}
     return PieceTokenizer(encoded, markers=marker_names(GlinerConfig()))
 

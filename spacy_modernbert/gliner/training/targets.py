@@ -13,45 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..inference.sequences import SplitText
 from ..modeling.span_edges import span_count
+from .dataset import AnnotatedSpan, Bools
 from .losses import Floats, LossConfig, keep_negatives
-
-Bools = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class GoldSpan:
-    """One annotated span.
-
-    Attributes:
-        start: First word.
-        end: End in words, exclusive.
-        label: Its label.
-    """
-
-    start: int
-    end: int
-    label: str
-
-
-@dataclass(frozen=True, eq=False)
-class GoldText:
-    """A text with its annotation.
-
-    Attributes:
-        text: The words.
-        spans: The annotated spans.
-        labels: All labels that annotators looked for. What is not in here may well be in the text,
-            so it is no negative. None: nobody said; any other label may be taken for absent.
-        unknown: Words that annotators did not look at: a span that touches one is no negative.
-            *Shape:* (words,), bool; None: they looked at all.
-    """
-
-    text: SplitText
-    spans: Sequence[GoldSpan]
-    labels: Sequence[str] | None = None
-    unknown: Bools | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +75,7 @@ def span_places(starts: Sequence[int], ends: Sequence[int], n_words: int) -> NDA
 
 
 def make_targets(
-    spans: Sequence[GoldSpan],
+    spans: Sequence[AnnotatedSpan],
     labels: Sequence[str],
     *,
     n_words: int,
@@ -166,7 +130,11 @@ def _widths(n_words: int, max_width: int) -> NDArray[np.int64]:
 
 
 def _span_values(
-    spans: Sequence[GoldSpan], index: Sequence[int], n_words: int, n_labels: int, max_width: int
+    spans: Sequence[AnnotatedSpan],
+    index: Sequence[int],
+    n_words: int,
+    n_labels: int,
+    max_width: int,
 ) -> Floats:
     """*Shape:* (spans, labels)."""
     values = np.zeros((span_count(n_words, max_width), n_labels), dtype=np.float32)
@@ -177,7 +145,7 @@ def _span_values(
 
 
 def _token_values(
-    spans: Sequence[GoldSpan], index: Sequence[int], n_words: int, n_labels: int
+    spans: Sequence[AnnotatedSpan], index: Sequence[int], n_words: int, n_labels: int
 ) -> Floats:
     """*Shape:* (words, labels, 3): start, end, inside."""
     values = np.zeros((n_words, n_labels, 3), dtype=np.float32)

@@ -13,11 +13,11 @@ from ...encoder.seeding import seeded
 from ..inference.model import GlinerModel
 from .batch_loss import HELD, answer, batch_loss, loss_scales, row_groups
 from .collator import TrainingSequence, collate
+from .dataset import AnnotatedText
 from .label_sampling import LabelSample, LabelSampling, ask, sample_shared_labels
 from .losses import LossConfig
 from .parameters import Freezable, parameter_groups
 from .schedule import Schedule
-from .targets import GoldText
 
 # Label vectors of a frozen label encoder that are kept.
 KEPT_LABELS = 50_000
@@ -79,7 +79,7 @@ class Trainer:
         self._rates = [group["lr"] for group in groups]
         self._optimizer = torch.optim.AdamW(groups, fused=True)
 
-    def step(self, texts: Sequence[GoldText], *, pool: Sequence[str] = ()) -> float:
+    def step(self, texts: Sequence[AnnotatedText], *, pool: Sequence[str] = ()) -> float:
         """Learn from one batch.
 
         Args:
@@ -95,7 +95,7 @@ class Trainer:
 
     def accumulate(
         self,
-        texts: Sequence[GoldText],
+        texts: Sequence[AnnotatedText],
         *,
         pool: Sequence[str] = (),
         dropout: float | None = None,
@@ -120,7 +120,7 @@ class Trainer:
 
     def rehearse(
         self,
-        texts: Sequence[GoldText],
+        texts: Sequence[AnnotatedText],
         labels: Sequence[str],
         before: GlinerModel,
         *,
@@ -147,7 +147,7 @@ class Trainer:
         drawn = rng.permutation(len(words))[: self.course.sampling.max_types].tolist()
         chosen = tuple(words[i] for i in drawn)
         asked = [LabelSample(chosen, chosen)] * len(texts)
-        plain = [GoldText(text.text, []) for text in texts]
+        plain = [AnnotatedText(text.text, []) for text in texts]
         lessons = self._lessons(plain, asked, rng)
         taught = answer(before, lessons, asked[0].words, weight=weight, held=self._held)
         return self._learn(taught, asked, dropout)
@@ -184,7 +184,7 @@ class Trainer:
         return np.random.default_rng((self.course.seed, self.batches))
 
     def _lessons(
-        self, texts: Sequence[GoldText], asked: Sequence[LabelSample], rng: np.random.Generator
+        self, texts: Sequence[AnnotatedText], asked: Sequence[LabelSample], rng: np.random.Generator
     ) -> list[TrainingSequence]:
         return collate(
             self.model,

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The ``gliner`` component."""

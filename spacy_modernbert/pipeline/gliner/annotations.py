@@ -15,7 +15,7 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from ...gliner.inference.label_texts import readable_label_texts
-from ...gliner.training.targets import GoldSpan, GoldText
+from ...gliner.training.dataset import AnnotatedSpan, AnnotatedText
 from .doc_words import DocWords
 from .labels import Labels, read_labels
 
@@ -32,7 +32,7 @@ class Gold:
         unaligned: Spans that do not end between two tokens of the predicted Doc, by label.
     """
 
-    texts: list[GoldText] = field(default_factory=list)
+    texts: list[AnnotatedText] = field(default_factory=list)
     unaligned: dict[str, int] = field(default_factory=dict)
 
 
@@ -72,7 +72,7 @@ def read_gold(
     return gold
 
 
-def read_plain(docs: Iterable[Doc], *, words: str = "spacy") -> list[GoldText]:
+def read_plain(docs: Iterable[Doc], *, words: str = "spacy") -> list[AnnotatedText]:
     """Read the words of Docs, whatever is annotated."""
     return [_text(doc, [], {}, None, words) for doc in docs]
 
@@ -122,17 +122,17 @@ def _text(
     known: Mapping[str, str],
     unknown: NDArray[np.bool_] | None,
     words: str,
-) -> GoldText:
+) -> AnnotatedText:
     read = DocWords.of_regex(doc) if words == "gliner" else DocWords.of_tokens(doc)
     starts = np.searchsorted(read.last, [span.start for span in spans], side="left").tolist()
     ends = np.searchsorted(read.first, [span.end for span in spans], side="left").tolist()
     gold = [
-        GoldSpan(start, end, known[span.label_])
+        AnnotatedSpan(start, end, known[span.label_])
         for span, start, end in zip(spans, starts, ends, strict=True)
         if start < end
     ]
     hidden = None if unknown is None else unknown[read.first]
-    return GoldText(read.text(None), gold, list(known.values()), hidden)
+    return AnnotatedText(read.text(None), gold, list(known.values()), hidden)
 
 
 def _align(example: Example, spans: Sequence[Span]) -> list[Span]:

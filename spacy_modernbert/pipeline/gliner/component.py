@@ -19,6 +19,7 @@ from thinc.api import Model, NumpyOps, Optimizer
 from torch import Tensor
 
 from ...errors import Errors
+from ...gliner.checkpoint.label_vectors import label_vectors_to_bytes, load_label_vectors
 from ...gliner.inference.decoding import decode
 from ...gliner.inference.scored_spans import ScoredSpans
 from ...gliner.inference.sequences import SplitText
@@ -26,7 +27,6 @@ from ..multiprocessing import guard_forks
 from .annotations import EXTENSION, Gold, find_labels, install_extension, read_gold, read_plain
 from .doc_words import DocSpans, DocWords
 from .initialization import NewHead, check_labels, new_head, warn_of_lost
-from .label_vectors import has_vectors, load_vectors, save_vectors
 from .labels import Labels, all_label_texts, read_labels, read_thresholds, warn_of_typos
 from .model import GlinerInput
 from .shared_vectors import take_vectors
@@ -355,10 +355,10 @@ class GlinerPipe(Pipe):
         """
         self._require_labels()
         self.model.initialize()
-        shim = self.model.shims[0]
-        if shim.label_vectors(self._words()) is None:
+        checkpoint = self.model.checkpoint
+        if checkpoint.vectors_of(self._words()) is None:
             raise ValueError(Errors.SM110)
-        shim.drop_label_encoder()
+        self.model.shim.set(checkpoint.without_label_encoder())
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """Give the component as bytes: ``cfg``, ``vocab``, ``model``, ``label_vectors``."""
@@ -368,8 +368,10 @@ class GlinerPipe(Pipe):
             "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
             "model": lambda: self.model.to_bytes(),
         }
-        if "model" not in exclude and has_vectors(self.model):
-            writers["label_vectors"] = lambda: save_vectors(self.model, self._words())
+        if "model" not in exclude and self.model.checkpoint.config.is_bi:
+            writers["label_vectors"] = lambda: label_vectors_to_bytes(
+                self.model.checkpoint, self._words()
+            )
         return util.to_bytes(writers, exclude)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "GlinerPipe":
@@ -379,7 +381,7 @@ class GlinerPipe(Pipe):
             "cfg": lambda data: self._change(srsly.json_loads(data)),
             "vocab": lambda data: self.vocab.from_bytes(data, exclude=exclude),
             "model": lambda data: self.model.from_bytes(data),
-            "label_vectors": lambda data: load_vectors(self.model, data),
+            "label_vectors": self._load_label_vectors,
         }
         util.from_bytes(bytes_data, readers, exclude)
         return self
@@ -392,10 +394,8 @@ class GlinerPipe(Pipe):
             "vocab": lambda file: self.vocab.to_disk(file, exclude=exclude),
             "model": lambda file: self.model.to_disk(file),
         }
-        if "model" not in exclude and has_vectors(self.model):
-            writers["label_vectors"] = lambda file: file.write_bytes(
-                save_vectors(self.model, self._words())
-            )
+        if "model" not in exclude and self.model.checkpoint.config.is_bi:
+            writers["label_vectors"] = lambda file: file.write_bytes(self._label_vectors())
         util.to_disk(path, writers, exclude)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "GlinerPipe":
@@ -408,7 +408,7 @@ class GlinerPipe(Pipe):
         }
         vectors = Path(path) / "label_vectors"
         if "model" not in exclude and vectors.exists():
-            readers["label_vectors"] = lambda file: load_vectors(self.model, file.read_bytes())
+            readers["label_vectors"] = lambda file: self._load_label_vectors(file.read_bytes())
         util.from_disk(path, readers, exclude)
         return self
 
@@ -521,6 +521,12 @@ class GlinerPipe(Pipe):
         if names != self._looked_at:
             self._looked_at = names
             warn_of_typos(*names)
+
+    def _label_vectors(self) -> bytes:
+        return label_vectors_to_bytes(self.model.checkpoint, self._words())
+
+    def _load_label_vectors(self, data: bytes) -> None:
+        load_label_vectors(self.model.checkpoint, data)
 
     def _words(self) -> list[str]:
         return list(read_labels(self.cfg["labels"]).values())

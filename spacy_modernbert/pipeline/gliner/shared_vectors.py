@@ -62,9 +62,9 @@ def take_vectors(model: Model, docs: Sequence[Doc], words: Sequence[DocWords]) -
         for doc, own, row in zip(docs, words, rows, strict=True)
     ]
     read = [doc for doc, row in zip(docs, rows, strict=True) if len(row.ids)]
-    if read and not shim.is_shared:
+    if read and not gliner.is_encoder_shared:
         _check_weights(gliner, min(read, key=len), shim.precision)
-        shim.is_shared = True
+        object.__setattr__(gliner, "is_encoder_shared", True)
     return found
 
 

@@ -15,12 +15,13 @@ from thinc.api import Model, Optimizer
 
 from ...errors import Errors, Warnings
 from ...gliner.inference.model import GlinerModel
+from ...gliner.training.dataset import AnnotatedText
 from ...gliner.training.label_sampling import LabelSampling
 from ...gliner.training.losses import LossConfig, LossKind, Masking, Reduction
 from ...gliner.training.parameters import Freezable
 from ...gliner.training.schedule import Decay, Schedule
-from ...gliner.training.targets import GoldText
 from ...gliner.training.trainer import Trainer, TrainingConfig
+from ..devices import find_device
 
 Stepper = Literal["own", "training"]
 
@@ -224,7 +225,7 @@ class Teacher:
         self.total_steps = steps if isinstance(steps, int) and steps > 0 else None
 
     def learn(
-        self, texts: Sequence[GoldText], labels: Mapping[str, str], *, drop: float, device: str
+        self, texts: Sequence[AnnotatedText], labels: Mapping[str, str], *, drop: float, device: str
     ) -> float:
         """Add up the gradients of a batch.
 
@@ -249,7 +250,7 @@ class Teacher:
 
     def rehearse(
         self,
-        texts: Sequence[GoldText],
+        texts: Sequence[AnnotatedText],
         asked: Sequence[str],
         labels: Mapping[str, str],
         *,
@@ -292,11 +293,11 @@ class Teacher:
         elif not np.isfinite(norm := trainer.update()):
             warnings.warn(Warnings.SMW151.format(step=trainer.steps, norm=norm), stacklevel=2)
         # Vectors that were kept are those of the old weights.
-        self.model.shim.vectors.clear()
+        self.model.checkpoint.label_vectors.clear()
 
     def _ready(self, labels: Mapping[str, str], device: str) -> Trainer:
         gliner, shim = self.model.checkpoint, self.model.shim
-        shim.place(device)
+        shim.place(find_device(device))
         if self._trainer is None or self._trainer.model is not gliner:
             self._trainer = Trainer(gliner, self._course(labels))
         return self._trainer

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The ``setfit_textcat`` component."""

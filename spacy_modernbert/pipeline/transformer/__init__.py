@@ -1,1 +1,1 @@
-"""TODO."""
+"""The ``modernbert`` component and its architectures. The only importer of spacy-transformers."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Folders of sentence-transformers and setfit: read and written."""

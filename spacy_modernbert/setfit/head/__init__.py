@@ -1,1 +1,1 @@
-"""TODO."""
+"""The classifier on top of sentence vectors."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Sentence encoders: texts to vectors."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Contrastive fine-tuning of a sentence encoder."""

@@ -1,0 +1,37 @@
+"""Vectors of a bi-encoder's labels as a file beside the checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from ...encoder.storage import bytes_to_tensors, tensors_to_bytes
+from ..inference.model import GlinerModel
+
+_VECTORS = "vectors"
+
+
+def label_vectors_to_bytes(model: GlinerModel, labels: Sequence[str]) -> bytes:
+    """Return the vectors of labels as the bytes of a safetensors file.
+
+    Args:
+        model: A bi-encoder; vectors that it has not met yet are computed.
+        labels: Label texts.
+
+    Returns:
+        The bytes, without tensors where there are no labels.
+    """
+    vectors = model.vectors_of(labels)
+    tensors = {} if vectors is None else {_VECTORS: vectors.cpu()}
+    return tensors_to_bytes(tensors, {"labels": json.dumps(list(labels))})
+
+
+def load_label_vectors(model: GlinerModel, data: bytes) -> None:
+    """Give a model the vectors that `label_vectors_to_bytes` returned.
+
+    Raises:
+        ValueError: SM042 where the bytes are damaged.
+    """
+    tensors, metadata = bytes_to_tensors(data)
+    if _VECTORS in tensors:
+        model.label_vectors.update(json.loads(metadata["labels"]), tensors[_VECTORS])
