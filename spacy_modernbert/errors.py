@@ -1,14 +1,15 @@
-"""Every message a user can meet, numbered.
+"""Every message that a user can see, numbered.
 
-A message says what was wrong, with which value, and what to do next. The numbers are kept in
-blocks, one a room: text 001-019, encoder 020-059, pipeline and command line 060-099.
+A message says what was wrong, with which value, and what to do next. Each layer has a block of
+numbers: text 001-019, encoder 020-059, pipeline and command line 060-099, gliner 100-199, setfit
+200-299.
 """
 
 from __future__ import annotations
 
 
 class _Coded(type):
-    """Puts the name of a message in front of it: ``Errors.SM001`` reads ``[SM001] ...``."""
+    """Puts the number of a message in front of it: ``Errors.SM001`` is ``[SM001] ...``."""
 
     def __getattribute__(cls, name: str) -> str:
         message: str = super().__getattribute__(name)
@@ -117,7 +118,7 @@ class Errors(metaclass=_Coded):
         "`pip install '{name}{needed}'`."
     )
 
-    SM065 = "These settings can't be used:\n{problems}"
+    SM065 = "The config has settings that can't be used:\n{problems}"
 
     # GLiNER (gliner/)
     SM100 = (
@@ -189,51 +190,47 @@ class Errors(metaclass=_Coded):
         "have one. Leave --labels-encoder out, or convert a bi-encoder."
     )
     SM130 = (
-        "There are two labels '{label}', or two labels for which the model would read that. Remove "
-        "one, or describe them in different words."
+        "The label or label text '{label}' occurs twice. Remove one, or give one of the labels another "
+        'label text: labels = {{"LABEL": "other words"}}.'
     )
     SM131 = (
-        "The labels are given as the string {labels!r}. Give a list, or a mapping of each label to "
-        "the words that the model shall read."
+        "The labels are the string {labels!r}. Give a list, [{labels!r}], or a mapping of each label "
+        "to the text that the model reads for it."
     )
-    SM132 = "Can't use the device '{device}': {reason}. Set `device` to 'cpu', or to 'auto'."
-    SM133 = (
-        "The setting `{setting}` counts words and is {value}. Set it to at least {least}, or to null for "
-        "what suits the checkpoint."
-    )
+    SM132 = "Can't use the device '{device}': {reason}. Set `device` to 'cpu' or 'auto'."
     SM134 = (
-        "`candidates = '{key}'` names a group of spans that the Doc does not have. Put the component "
-        "that writes doc.spans['{key}'] before '{name}' in the pipeline, or set `candidates` to null."
+        "The setting `candidates = '{key}'` names a span group that the Doc does not have. Put the "
+        "component that writes doc.spans['{key}'] before '{name}', or set `candidates` to null."
     )
     SM135 = "The setting `features = 'doc'` can't be used: {reason}. Set it to 'own'."
     SM136 = (
-        "The vectors of the Doc '{text}' are not those that this GLiNER would make: {reason}. Put a "
-        "`transformer` in front that has the checkpoint's own text encoder (`python -m "
-        'spacy_modernbert convert-gliner SOURCE DIR --encoder FOLDER`) and `mode = "words"`, or '
-        "set `features` to 'own'."
+        "The vectors of the Doc '{text}' are not those of this GLiNER's text encoder: {reason}. Put a "
+        "`transformer` with that encoder before this component (`python -m spacy_modernbert "
+        'convert-gliner SOURCE DIR --encoder FOLDER`), with `mode = "words"`, or set `features` to '
+        "'own'."
     )
-    SM150 = "The setting `training.{setting}` of the component is {value}. Choose a number from {low} to {high}."
     SM151 = (
-        "The source '{name}' of spacy_modernbert.MixedCorpus.v1 can't be used: {given}. It needs a "
-        "`path`, a `weight` above 0 or none, and no other settings than these: {known}."
+        "The source '{name}' of spacy_modernbert.MixedCorpus.v1 can't be used: {given}. A source has a "
+        "`path`, a `weight` above 0 or none, and no settings other than {known}."
     )
     SM152 = (
-        "The source '{name}' of spacy_modernbert.MixedCorpus.v1 has no Docs: {path}. Check the path; "
+        "The source '{name}' of spacy_modernbert.MixedCorpus.v1 has no Docs: {path}. Check the path. "
         "`python -m spacy convert` writes .spacy files."
     )
     SM153 = (
-        "This component takes the vectors of the shared transformer (`features = 'doc'`), so its own copy "
-        "of the text encoder can't be trained. Set `training.freeze = [\"encoder\"]`, or `features` to 'own'."
+        "With `features = 'doc'` the text encoder is the shared transformer's, so this component can't "
+        "train it. Set `training.freeze = [\"encoder\"]`, or `features` to 'own'."
     )
     SM154 = (
-        "`head_init = 'similar'` needs a new bi-encoder that scores spans, and labels: name a `labels_encoder`, "
-        "keep `kind = 'span'`, and give labels, or examples with labels. Or use `head_init = 'random'`."
+        "`head_init = 'similarity'` needs a new bi-encoder that scores spans, and labels. Set "
+        "`labels_encoder`, keep `head = 'span'`, and give labels or annotated examples; or set "
+        "`head_init` to 'random'."
     )
     SM155 = (
-        "Nothing can be learnt: the examples are annotated with {annotated}, and the component's labels "
-        "are {labels}. Give `labels` the names of the annotation, with the words that the model shall "
-        "read, such as {{'PERSON': 'person'}}, or leave `labels` empty to take those of the examples. A "
-        "component that shall not learn belongs into `frozen_components`."
+        "The examples are annotated with {annotated}, but the component's labels are {labels}, so there "
+        "is nothing to learn. Name the labels as the annotation does, with the text that the model "
+        "reads, such as {{'PERSON': 'person'}}; or leave `labels` empty to take those of the examples. To "
+        "keep the component as it is, list it in `frozen_components`."
     )
 
     # SetFit (setfit/)
@@ -330,18 +327,18 @@ class Warnings(metaclass=_Coded):
         "room for. Only its beginning is read."
     )
     SMW130 = (
-        "`label_thresholds` has a threshold for {names}, which is none of the component's labels{hint} "
-        "It counts only where a call or a Doc brings a label of that name."
+        "`label_thresholds` names {names}, which the component does not have as a label{hint} Such a "
+        "threshold counts only where a call or a Doc brings the label."
     )
     SMW150 = (
-        "{lost} of the {total} annotated spans can't be learnt: {too_wide} are wider than the {width} "
-        "words that this model knows as a span ({wide_labels}), {cut} are longer than what it reads at "
-        "once, {unaligned} end within a token. A checkpoint or a new head with a larger `max_width`, "
-        "shorter annotations, or another tokenizer would help."
+        "{lost} of the {total} annotated spans can't be learned: {too_wide} are wider than the {width} "
+        "words of this model's longest span ({wide_labels}), {cut} are longer than what the model reads "
+        "at once, and {unaligned} do not end at a token boundary. Use a checkpoint or a new head with a "
+        "larger `max_width`, shorter annotations, or another tokenizer."
     )
     SMW151 = (
-        "The gradient of step {step} is no number ({norm}), so the weights were left as they are. If "
-        "this happens more than now and then, lower the learning rates or check the data."
+        "The gradient of step {step} is not finite ({norm}), so the step changed no weights. If this "
+        "happens more than now and then, lower the learning rates or check the data."
     )
 
     # SetFit (setfit/)

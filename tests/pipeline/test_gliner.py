@@ -105,8 +105,9 @@ def test_labels_change_at_any_time(nlp):
     assert pipe.add_label("DOB", "date of birth") == 1
     assert pipe.label_data["DOB"] == "date of birth"
     pipe.set_labels(["person"])
-    assert nlp.vocab.strings["person"] in nlp.vocab.strings
-    assert {span[2] for span in spans(nlp(TEXT))} <= {"person"}
+    assert "DOB" in nlp.vocab.strings
+    cfg = {"gliner": {"threshold": LOW}}
+    assert {span[2] for span in spans(nlp(TEXT, component_cfg=cfg))} == {"person"}
     with pytest.raises(ValueError, match="E187"):
         pipe.add_label(3)
 
@@ -227,10 +228,10 @@ def test_no_labels(folders):
         ({"labels": ["person", "person"]}, "SM130"),
         ({"labels": {"A": "person", "B": "person"}}, "SM130"),
         ({"labels": ["person", " "]}, "SM108"),
-        ({"threshold": 1.5}, "SM111"),
-        ({"label_thresholds": {"person": -0.1}}, "SM111"),
-        ({"window": 0}, "SM133"),
-        ({"overlap": -1}, "SM133"),
+        ({"threshold": 1.5}, "SM065"),
+        ({"label_thresholds": {"person": -0.1}}, "SM065"),
+        ({"window": 0}, "SM065"),
+        ({"overlap": -1}, "SM065"),
     ],
 )
 def test_bad_settings_are_refused(folders, config, number):
@@ -241,8 +242,8 @@ def test_bad_settings_are_refused(folders, config, number):
 def test_bad_settings_of_a_call_are_refused(folders, nlp):
     for cfg, number in [
         ({"labels": "person"}, "SM131"),
-        ({"threshold": 2}, "SM111"),
-        ({"threshold": float("nan")}, "SM111"),
+        ({"threshold": 2}, "SM065"),
+        ({"threshold": float("nan")}, "SM065"),
     ]:
         with pytest.raises(ValueError, match=number):
             nlp(TEXT, component_cfg={"gliner": cfg})
@@ -401,7 +402,7 @@ def test_find_threshold(nlp, tmp_path):
         scores_key="spans_sc_f",
         n_trials=3,
     )
-    assert best == 0.5 or score == max(scores.values())
+    assert scores[best] == score == max(scores.values())
     assert len(set(scores.values())) > 1
 
 

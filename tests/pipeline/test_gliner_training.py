@@ -10,6 +10,7 @@ import pytest
 import spacy
 from spacy.tokens import DocBin
 from spacy.training import Example
+from thinc.api import Config
 
 from spacy_modernbert.encoder.checkpoint import Checkpoint
 from spacy_modernbert.encoder.checkpoint import save_folder as save_encoder
@@ -26,12 +27,13 @@ TRAIN = [
 ]
 WORDS = {"ORG": "organization", "PERSON": "person", "city": "city"}
 FAST = {
-    "encoder_rate": 3e-3,
-    "head_rate": 5e-3,
-    "warmup": 0,
-    "decay": "constant",
-    "negative_ratio": None,
-    "drop_types": 0.0,
+    "optimizer": {
+        "learn_rate": 3e-3,
+        "head_learn_rate": 5e-3,
+        "warmup_ratio": 0.0,
+        "lr_schedule": "constant",
+    },
+    "sampling": {"negative_ratio": None, "drop_types": 0.0},
 }
 
 
@@ -47,11 +49,8 @@ def folders(tmp_path_factory):
 
 def make(folders, kind="uni_span", *, training=None, **config):
     nlp = spacy.blank("en")
-    given = {
-        "model": {"name": str(folders / kind)},
-        "training": {**FAST, **(training or {})},
-        "device": "cpu",
-    }
+    training = Config(FAST).merge(training or {})
+    given = {"model": {"name": str(folders / kind)}, "training": training, "device": "cpu"}
     nlp.add_pipe("gliner", config={**given, **config})
     return nlp
 
@@ -101,8 +100,8 @@ def test_it_learns_and_is_saved(folders, tmp_path, kind):
         copy.deepcopy(nlp.get_pipe("gliner")),
         pickle.loads(pickle.dumps(nlp)).get_pipe("gliner"),
     ):
-        assert copied.teacher._trainer is None
-        assert copied.teacher.model is copied.model
+        assert copied.trainer._trainer is None
+        assert copied.trainer.model is copied.model
     # What was loaded learns on.
     more = again.resume_training()
     losses = again.update(examples(again), sgd=more)
@@ -141,11 +140,8 @@ def test_labels_that_nothing_is_annotated_with(folders):
 def test_a_new_head_on_an_encoder(folders, tmp_path):
     nlp = make(folders, "not there")
     given = examples(nlp)
-    nlp.config["initialize"]["components"]["gliner"] = {
-        "encoder": str(folders / "encoder"),
-        "max_width": 3,
-        "head_dropout": 0.0,
-    }
+    new_head = {"encoder": str(folders / "encoder"), "max_width": 3, "head_dropout": 0.0}
+    nlp.config["initialize"]["components"]["gliner"] = {"new_head": new_head}
     nlp.initialize(lambda: given)
     network = nlp.get_pipe("gliner").model.shim.checkpoint.network
     assert network.config.max_width == 3
@@ -160,35 +156,44 @@ def test_a_new_bi_encoder(folders):
     given = examples(nlp)
     pipe = nlp.get_pipe("gliner")
     name = str(folders / "encoder")
-    pipe.initialize(lambda: given, encoder=name, labels_encoder=name, kind="token")
+    new_head = {"encoder": name, "labels_encoder": name, "head": "token"}
+    pipe.initialize(lambda: given, new_head=new_head)
     config = pipe.model.shim.checkpoint.config
     assert config.is_bi
     assert config.is_token
 
 
-def test_a_new_bi_encoder_that_starts_from_likeness(folders):
-    nlp = make(folders, "not there", training={"encoder_rate": 0.0, "head_rate": 0.0})
+def test_a_new_bi_encoder_that_starts_from_similarity(folders):
+    still = {"optimizer": {"learn_rate": 0.0, "head_learn_rate": 0.0}}
+    nlp = make(folders, "not there", training=still)
     given = examples(nlp)
     pipe, name = nlp.get_pipe("gliner"), str(folders / "encoder")
-    both = {"encoder": name, "labels_encoder": name, "head_init": "similar"}
-    pipe.initialize(lambda: given, **both, phrases={"ORG": ["company", "firm"]})
+    both = {"encoder": name, "labels_encoder": name}
+    similar = {**both, "head_init": "similarity"}
+    pipe.initialize(lambda: given, new_head=similar, phrases={"ORG": ["company", "firm"]})
     pipe.set_labels(["Lisbon"])
     scores = [list(pipe(eg.predicted).spans["sc"].attrs["scores"]) for eg in given]
-    pipe.initialize(list, encoder=name, labels_encoder=name)  # nothing is annotated as Lisbon
+    pipe.initialize(list, new_head=both)  # nothing is annotated as Lisbon
     assert scores != [list(pipe(eg.predicted).spans["sc"].attrs["scores"]) for eg in given]
 
 
-@pytest.mark.parametrize("settings", [{"labels_encoder": None}, {"kind": "token"}])
-def test_only_bi_encoders_of_spans_start_from_likeness(folders, settings):
+@pytest.mark.parametrize("settings", [{"labels_encoder": None}, {"head": "token"}])
+def test_only_bi_encoders_of_spans_start_from_similarity(folders, settings):
     nlp = make(folders, "not there")
     name = str(folders / "encoder")
-    given = {"encoder": name, "labels_encoder": name, "head_init": "similar", **settings}
+    given = {"encoder": name, "labels_encoder": name, "head_init": "similarity", **settings}
     with pytest.raises(ValueError, match="SM154"):
-        nlp.get_pipe("gliner").initialize(lambda: examples(nlp), **given)
+        nlp.get_pipe("gliner").initialize(lambda: examples(nlp), new_head=given)
+
+
+def test_a_new_head_with_an_unknown_setting(folders):
+    nlp = make(folders)
+    with pytest.raises(ValueError, match=r"SM065.*\n.*new_head.max_with.*'max_width'"):
+        nlp.get_pipe("gliner").initialize(list, new_head={"max_with": 3})
 
 
 def test_phrases_of_the_initialisation_are_drawn_and_not_saved(folders, tmp_path, monkeypatch):
-    nlp = make(folders, "bi_span", training={"shuffle": False})
+    nlp = make(folders, "bi_span", training={"sampling": {"shuffle": False}})
     given = examples(nlp)
     pipe = nlp.get_pipe("gliner")
     pipe.initialize(lambda: given, nlp=nlp, phrases={"PERSON": ["human", "man or woman"]})
@@ -209,7 +214,7 @@ def weights(nlp):
 
 
 def test_updates_are_split_as_spacy_trains(folders):
-    nlp = make(folders, training={"shuffle": False})
+    nlp = make(folders, training={"sampling": {"shuffle": False}})
     given = examples(nlp)
     sgd = nlp.initialize(lambda: given)
     before, losses = weights(nlp), {}
@@ -218,7 +223,7 @@ def test_updates_are_split_as_spacy_trains(folders):
     assert weights(nlp) == before
     nlp.get_pipe("gliner").finish_update(sgd)
     assert weights(nlp) != before
-    whole = make(folders, training={"shuffle": False})
+    whole = make(folders, training={"sampling": {"shuffle": False}})
     whole.initialize(lambda: given)
     assert whole.update(given)["gliner"] == pytest.approx(losses["gliner"], rel=1e-4)
 
@@ -227,7 +232,7 @@ def test_the_optimizer_of_the_config(folders):
     """With plain gradient descent a step is the gradient times the rate of that optimiser."""
     from thinc.api import SGD
 
-    nlp = make(folders, training={"optimizer": "training"})
+    nlp = make(folders, training={"use_training_optimizer": True})
     given = examples(nlp)
     nlp.initialize(lambda: given)
     pipe = nlp.get_pipe("gliner")
@@ -245,7 +250,8 @@ def test_the_optimizer_of_the_config(folders):
 @pytest.mark.parametrize("kind", ["uni_span", "bi_span"])
 def test_a_seed_gives_the_same_weights(folders, kind):
     def run(seed):
-        nlp = make(folders, kind, training={"seed": seed, "drop_types": 1.0, "negative_ratio": 1})
+        sampling = {"drop_types": 1.0, "negative_ratio": 1}
+        nlp = make(folders, kind, training={"seed": seed, "sampling": sampling})
         train(nlp, steps=3, drop=0.2)
         return weights(nlp)
 
@@ -298,11 +304,18 @@ def test_steps_without_numbers_are_reported(folders):
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("drop_types", 1.5), ("encoder_rate", -1), ("max_types", 0)]
+    ("block", "setting", "value"),
+    [
+        ("sampling", "drop_types", 1.5),
+        ("optimizer", "learn_rate", -1),
+        ("sampling", "max_types", 0),
+        ("loss", "kind", "bce"),
+        ("rehearsal", "labels", 3),
+    ],
 )
-def test_settings_out_of_range(folders, setting, value):
-    with pytest.raises(ValueError, match=f"SM150.*{setting}"):
-        make(folders, training={setting: value})
+def test_settings_that_cannot_be_used(folders, block, setting, value):
+    with pytest.raises(ValueError, match=rf"SM065.*\n.*gliner\.training\.{block}\.{setting}"):
+        make(folders, training={block: {setting: value}})
 
 
 def test_a_shared_text_encoder_is_not_trained(folders):
@@ -316,8 +329,9 @@ def test_a_shared_text_encoder_is_not_trained(folders):
 
 
 def test_the_length_of_the_training_is_that_of_the_config(folders):
-    nlp = make(folders, training={"decay": "linear", "warmup": 0})
+    nlp = make(folders, training={"optimizer": {"lr_schedule": "linear"}})
     nlp.config["training"]["max_steps"] = 2
+    nlp.config["corpora"]["train"]["path"] = "train.spacy"  # as in `spacy train`
     losses = train(nlp, steps=2)
     before = weights(nlp)
     # Two steps are the whole training: the rate is back at nothing.
@@ -326,9 +340,43 @@ def test_the_length_of_the_training_is_that_of_the_config(folders):
     assert losses[1] != losses[0]
 
 
+def test_a_training_loop_of_ones_own_has_no_warm_up_of_thousands_of_steps(folders):
+    """`[training]` of a blank pipeline plans 20,000 steps, which nothing in such a loop follows."""
+    schedule = {"lr_schedule": "cosine", "warmup_ratio": 0.1}
+    nlp = make(folders, training={"optimizer": schedule})
+    losses = train(nlp, steps=50)
+    assert losses[-1] < 0.1 * losses[0]
+    assert answers(nlp) == gold(nlp)
+
+
+def test_averages_of_the_training_optimizer_are_used(folders):
+    from thinc.api import Adam
+
+    nlp = make(folders, "bi_span", labels=["PERSON", "ORG", "city"], threshold=0.01)
+    pipe = nlp.get_pipe("gliner")
+    pipe.trainer.config = pipe.trainer.config.model_copy(update={"use_training_optimizer": True})
+    given = examples(nlp)
+    nlp.initialize(lambda: given)
+    sgd = Adam(1e-2, use_averages=True)
+    for _ in range(3):
+        nlp.update(given, sgd=sgd)
+    assert sgd.averages
+    last, texts = weights(nlp), [text for text, _ in TRAIN]
+
+    def scores():
+        return [doc.spans["sc"].attrs["scores"].tolist() for doc in nlp.pipe(texts)]
+
+    of_last = scores()
+    with nlp.use_params(sgd.averages):
+        assert weights(nlp) != last
+        assert scores() != of_last
+    assert weights(nlp) == last
+    assert scores() == of_last
+
+
 def test_rehearsal(folders):
     others = ["animal", "weapon", "river"]
-    nlp = make(folders, training={"rehearse": 1.0, "rehearse_labels": others})
+    nlp = make(folders, training={"rehearsal": {"weight": 1.0, "labels": others}})
     assert train(nlp, steps=1)[0] > train(make(folders), steps=1)[0]
     plain = make(folders, labels=others)
     docs = [nlp.make_doc(text) for text, _ in TRAIN]
@@ -371,10 +419,14 @@ device = "cpu"
 name = {model}
 
 [components.gliner.training]
-encoder_rate = 0.003
-head_rate = 0.005
-warmup = 0
-decay = "constant"
+
+[components.gliner.training.optimizer]
+learn_rate = 0.003
+head_learn_rate = 0.005
+lr_schedule = "constant"
+warmup_ratio = 0.0
+
+[components.gliner.training.sampling]
 negative_ratio = null
 drop_types = 0.0
 
@@ -434,7 +486,7 @@ def test_spacy_train(folders, tmp_path):
     run("init", "fill-config", tmp_path / "base.cfg", tmp_path / "full.cfg")
     full = (tmp_path / "full.cfg").read_text()
     assert "negative_ratio = null" in full
-    assert "rehearse = 0.0" in full
+    assert "[components.gliner.training.rehearsal]" in full
     data = tmp_path / "train.spacy"
     paths = ("--paths.train", data, "--paths.dev", data)
     run("train", tmp_path / "full.cfg", "--output", tmp_path / "out", *paths)

@@ -1,4 +1,4 @@
-"""Annotated Docs as a GLiNER learns from them.
+"""Annotated Docs as the annotated texts that a GLiNER is trained on.
 
 Spans come from ``doc.spans[spans_key]`` where the reference has that group, and from ``doc.ents``
 otherwise. A Doc with neither was not annotated, which is not the same as having no entities.
@@ -24,11 +24,11 @@ _MISSING = 0  # of `token.ent_iob`
 
 
 @dataclass
-class Gold:
-    """What a batch of examples teaches.
+class TrainingBatch:
+    """The annotated texts of a batch of examples.
 
     Attributes:
-        texts: The annotated texts. Labels in them are what the model reads.
+        texts: The annotated texts. Their labels are label texts.
         unaligned: Spans that do not end between two tokens of the predicted Doc, by label.
     """
 
@@ -37,15 +37,15 @@ class Gold:
 
 
 def install_extension() -> None:
-    """Add ``doc._.gliner_labels``: the labels of this Doc alone; None for the component's."""
+    """Register ``doc._.gliner_labels``: the labels of this Doc alone; None for the component's."""
     if not Doc.has_extension(EXTENSION):
         Doc.set_extension(EXTENSION, default=None)
 
 
-def read_gold(
+def read_examples(
     examples: Iterable[Example], labels: Labels, *, spans_key: str, words: str = "spacy"
-) -> Gold:
-    """Read annotated Docs; those without annotation are left out.
+) -> TrainingBatch:
+    """Read annotated Docs, and leave out those without annotation.
 
     Args:
         examples: Predicted Docs, whose words are read, and references with the annotation.
@@ -54,38 +54,33 @@ def read_gold(
         spans_key: Group of ``doc.spans`` with the annotation.
         words: ``spacy`` or ``gliner``, as the component's setting.
     """
-    gold = Gold()
+    batch = TrainingBatch()
     shared = read_labels(labels)
     for example in examples:
-        spans = annotation(example.reference, spans_key)
+        spans = annotated_spans(example.reference, spans_key)
         if spans is None:
             continue
-        own = own_labels(example.reference)
+        own = doc_labels(example.reference)
         known = shared if own is None else own
         wanted = [span for span in spans if span.label_ in known]
         aligned = _align(example, wanted)
         if len(aligned) < len(wanted):
-            _count_lost(wanted, aligned, gold.unaligned)
+            _count_lost(wanted, aligned, batch.unaligned)
         is_group = spans_key in example.reference.spans
         unknown = None if is_group else _unknown(example)
-        gold.texts.append(_text(example.predicted, aligned, known, unknown, words))
-    return gold
+        batch.texts.append(_text(example.predicted, aligned, known, unknown, words))
+    return batch
 
 
-def read_plain(docs: Iterable[Doc], *, words: str = "spacy") -> list[AnnotatedText]:
-    """Read the words of Docs, whatever is annotated."""
-    return [_text(doc, [], {}, None, words) for doc in docs]
-
-
-def annotation(doc: Doc, spans_key: str) -> Sequence[Span] | None:
-    """The annotated spans of a Doc; None where it has no annotation."""
+def annotated_spans(doc: Doc, spans_key: str) -> Sequence[Span] | None:
+    """Return the annotated spans of a Doc, None if it has no annotation."""
     if spans_key in doc.spans:
         return list(doc.spans[spans_key])
     return list(doc.ents) if doc.has_annotation("ENT_IOB") else None
 
 
-def own_labels(doc: Doc) -> dict[str, str] | None:
-    """The labels of a Doc alone, with their words."""
+def doc_labels(doc: Doc) -> dict[str, str] | None:
+    """Return the labels of a Doc alone with their label texts, None if it has none."""
     own = getattr(doc._, EXTENSION, None)
     return None if own is None else read_labels(own)
 
@@ -98,20 +93,20 @@ def find_labels(
     Args:
         examples: The examples.
         spans_key: Group of ``doc.spans`` with the annotation.
-        table: Words of single labels.
+        table: Label texts of single labels.
 
     Returns:
-        Label -> the words that the model reads: those of ``doc._.gliner_labels``, where there are
-        any, or what `readable_label_texts` makes of it.
+        Label -> label text: that of ``doc._.gliner_labels`` where a Doc has labels of its own, else
+        what `readable_label_texts` makes of the label.
     """
     given: dict[str, str] = {}
     found: dict[str, None] = {}
     for example in examples:
-        own = own_labels(example.reference)
+        own = doc_labels(example.reference)
         if own is not None:
             given.update(own)
             continue
-        for span in annotation(example.reference, spans_key) or ():
+        for span in annotated_spans(example.reference, spans_key) or ():
             found[span.label_] = None
     return readable_label_texts([*given, *sorted(found)], {**given, **(table or {})})
 
@@ -123,7 +118,7 @@ def _text(
     unknown: NDArray[np.bool_] | None,
     words: str,
 ) -> AnnotatedText:
-    read = DocWords.of_regex(doc) if words == "gliner" else DocWords.of_tokens(doc)
+    read = DocWords.read(doc, words)
     starts = np.searchsorted(read.last, [span.start for span in spans], side="left").tolist()
     ends = np.searchsorted(read.first, [span.end for span in spans], side="left").tolist()
     gold = [
@@ -132,11 +127,11 @@ def _text(
         if start < end
     ]
     hidden = None if unknown is None else unknown[read.first]
-    return AnnotatedText(read.text(None), gold, list(known.values()), hidden)
+    return AnnotatedText(read.text(), gold, list(known.values()), hidden)
 
 
 def _align(example: Example, spans: Sequence[Span]) -> list[Span]:
-    """The same spans in the predicted Doc."""
+    """Return the same spans of the predicted Doc."""
     doc = example.predicted
     if _same_tokens(example):
         return [Span(doc, span.start, span.end, label=span.label) for span in spans]
@@ -145,7 +140,7 @@ def _align(example: Example, spans: Sequence[Span]) -> list[Span]:
 
 
 def _unknown(example: Example) -> NDArray[np.bool_] | None:
-    """Tokens of the predicted Doc that nobody annotated; None where there are none."""
+    """Return a mask of the tokens that are not annotated, None if all are."""
     reference = example.reference
     missing = reference.to_array(["ENT_IOB"]).reshape(-1) == _MISSING
     if not missing.any():

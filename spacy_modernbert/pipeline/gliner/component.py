@@ -1,21 +1,22 @@
-"""The ``gliner`` pipe: entities of any kind, found by the names of their kinds."""
+"""The ``gliner`` component: entities of any type, found by the names of their types."""
 
 # No `from __future__ import annotations`: spaCy validates `[initialize]` against these types.
 
-import copy
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import srsly
+import numpy as np
 from spacy import util
 from spacy.errors import Errors as SpacyErrors
 from spacy.language import Language
-from spacy.pipeline import Pipe
+from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
-from thinc.api import Model, NumpyOps, Optimizer
+from thinc.api import Optimizer
 from torch import Tensor
 
 from ...errors import Errors
@@ -23,66 +24,73 @@ from ...gliner.checkpoint.label_vectors import label_vectors_to_bytes, load_labe
 from ...gliner.inference.decoding import decode
 from ...gliner.inference.scored_spans import ScoredSpans
 from ...gliner.inference.sequences import SplitText
+from ...gliner.training.config import TrainingConfig
+from ..checkpoint_model import CheckpointModel
+from ..error_handling import annotate_batch, annotate_stream
 from ..multiprocessing import guard_forks
-from .annotations import EXTENSION, Gold, find_labels, install_extension, read_gold, read_plain
+from ..serialization import (
+    Writers,
+    component_from_bytes,
+    component_from_disk,
+    component_to_bytes,
+    component_to_disk,
+)
+from .annotations import EXTENSION, TrainingBatch, find_labels, install_extension, read_examples
+from .candidates import Candidates, candidate_spans
+from .config import GlinerPipeConfig, NewHeadConfig
 from .doc_words import DocSpans, DocWords
-from .initialization import NewHead, check_labels, new_head, warn_of_lost
-from .labels import Labels, all_label_texts, read_labels, read_thresholds, warn_of_typos
+from .initialization import check_labels, put_new_head, warn_of_lost_spans
+from .labels import Labels, all_label_texts, read_labels, warn_of_unknown_thresholds
 from .model import GlinerInput
-from .shared_vectors import take_vectors
-from .training import GlinerTrainingSettings, Teacher
+from .shared_vectors import SharedVectors
+from .trainer import ComponentTrainer
 
-# Examples that are looked at at a time when a training begins.
-CHUNK = 1000
-_LEAST = {"window": 1, "overlap": 0}
+VECTORS = "label_vectors"
+# Examples that are read at a time when a training begins.
+_EXAMPLES = 1000
 
 
-class GlinerPipe(Pipe):
+class GlinerPipe(TrainablePipe):
     """Finds spans of any label with a GLiNER, and writes them to ``doc.spans`` and ``doc.ents``.
 
     Args:
         vocab: The shared vocabulary.
-        model: Takes a `GlinerInput` and gives candidates.
+        model: Takes a `GlinerInput` and returns scored spans.
         name: The component's name.
-        settings: What the factory `make_gliner` calls by the same names. They are kept in ``cfg``
-            and read whenever they are needed, so they may be changed at any time.
-        ents_filter: Takes entities and new spans, the best first; gives entities.
-        candidates: Where the only spans in question come from; None for all spans.
+        config: The settings. They are kept in ``cfg`` and read whenever they are needed, so they
+            may be changed there at any time.
+        ents_filter: Takes entities and new spans, the best first; returns entities.
+        candidates: Where the only spans to be classified come from; None for all spans.
         scorer: Scores the predictions.
-        training: How the component learns.
+        training: How the component is trained.
     """
 
     def __init__(
         self,
         vocab: Vocab,
-        model: Model,
+        model: CheckpointModel,
         name: str = "gliner",
         *,
-        settings: Mapping[str, Any],
+        config: GlinerPipeConfig,
         ents_filter: Callable[[Iterable[Span], Iterable[Span]], Iterable[Span]],
-        candidates: str | Callable | None = None,
+        candidates: Candidates = None,
         scorer: Callable | None = None,
-        training: GlinerTrainingSettings | None = None,
+        training: TrainingConfig | None = None,
     ) -> None:
         guard_forks()
         install_extension()
         self.vocab = vocab
         self.model = model
         self.name = name
-        self.cfg: dict[str, Any] = copy.deepcopy(dict(settings))
+        self.cfg: dict[str, Any] = config.model_dump()
         self.ents_filter = ents_filter
         self.candidates = candidates
         self.scorer = scorer
-        self.teacher = Teacher(model, training or GlinerTrainingSettings())
-        self._configured = copy.deepcopy(self.cfg)
-        self._looked_at: tuple[tuple[str, ...], ...] = ()
-        self.set_labels(self.cfg["labels"])
-        self._check_settings()
-
-    @property
-    def is_trainable(self) -> bool:
-        """Whether there is something to be learnt: yes."""
-        return True
+        self.trainer = ComponentTrainer(model, training or TrainingConfig())
+        self._configured = config.model_dump()
+        self._shared_vectors = SharedVectors()
+        self._checked_names: tuple[tuple[str, ...], ...] = ()
+        self.set_labels(config.labels)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -91,7 +99,7 @@ class GlinerPipe(Pipe):
 
     @property
     def label_data(self) -> Labels:
-        """The labels with what the model reads of them, for ``initialize``."""
+        """The labels with their label texts, for ``initialize``."""
         labels: Labels = self.cfg["labels"]
         return labels
 
@@ -99,77 +107,63 @@ class GlinerPipe(Pipe):
         """Replace all labels.
 
         Args:
-            labels: A list, or label -> the words that the model reads.
+            labels: A list of labels, or a mapping of each label to its label text.
 
         Raises:
-            ValueError: E187, SM108, SM130, SM131 where they can't be used.
+            ValueError: E187, SM108, SM130 or SM131 where they can't be used.
         """
         for label in read_labels(labels):
             self.vocab.strings.add(label)
         self.cfg["labels"] = dict(labels) if isinstance(labels, Mapping) else list(labels)
 
-    def add_label(self, label: str, words: str | None = None) -> int:
+    def add_label(self, label: str, label_text: str | None = None) -> int:
         """Add a label.
 
         Args:
             label: The label, as it is written on spans.
-            words: What the model reads. Default: the label itself.
+            label_text: The text that the model reads. Default: the label itself.
 
         Returns:
-            1 if it is new, 0 if it is there already.
+            1 if the label is new, 0 if the component has it already.
         """
         if not isinstance(label, str):
             raise ValueError(SpacyErrors.E187)
-        if label in self.labels:
-            return 0
         labels = self.cfg["labels"]
-        if words is None and not isinstance(labels, Mapping):
+        if label in labels:
+            return 0
+        if label_text is None and not isinstance(labels, Mapping):
             self.set_labels([*labels, label])
         else:
-            self.set_labels({**read_labels(labels), label: words or label})
+            self.set_labels({**read_labels(labels), label: label_text or label})
         return 1
 
-    def __call__(
-        self, doc: Doc, *, labels: Labels | None = None, threshold: float | None = None
-    ) -> Doc:
+    def __call__(self, doc: Doc, **settings: Any) -> Doc:
         """Annotate one Doc.
 
         Args:
             doc: The Doc.
-            labels: Labels of this call, in place of the component's.
-            threshold: Threshold of this call; labels with one of their own keep it.
+            settings: ``labels``, ``threshold`` and ``label_thresholds`` of this call, as in
+                `predict`.
         """
-        try:
-            self._annotate([doc], labels, threshold)
-        except Exception as error:
-            self.get_error_handler()(self.name, self, [doc], error)
+        annotate_batch(self, [doc], partial(self._annotate, **settings))
         return doc
 
     def pipe(
-        self,
-        stream: Iterable[Doc],
-        *,
-        batch_size: int = 128,
-        labels: Labels | None = None,
-        threshold: float | None = None,
+        self, stream: Iterable[Doc], *, batch_size: int = 128, **settings: Any
     ) -> Iterator[Doc]:
         """Annotate a stream of Docs.
 
         Args:
             stream: The Docs.
             batch_size: How many to gather before they are grouped by length.
-            labels: Labels of this call, in place of the component's.
-            threshold: Threshold of this call; labels with one of their own keep it.
+            settings: ``labels``, ``threshold`` and ``label_thresholds`` of this call, as in
+                `predict`.
 
         Yields:
             The Docs in their order, without those that the error handler has taken.
         """
-        for docs in util.minibatch(stream, batch_size):
-            try:
-                self._annotate(docs, labels, threshold)
-            except Exception:  # one Doc must not take its neighbours down with it
-                docs = [doc for doc in docs if self._annotate_alone(doc, labels, threshold)]
-            yield from docs
+        annotate = partial(self._annotate, **settings)
+        yield from annotate_stream(self, stream, annotate, batch_size=batch_size)
 
     def predict(
         self,
@@ -177,29 +171,31 @@ class GlinerPipe(Pipe):
         *,
         labels: Labels | None = None,
         threshold: float | None = None,
+        label_thresholds: Mapping[str, float] | None = None,
     ) -> list[DocSpans]:
         """Find the spans of Docs, and leave the Docs as they are.
 
+        Args:
+            docs: The Docs.
+            labels: Labels of this call, in place of the component's. The labels of a single Doc, in
+                ``doc._.gliner_labels``, win over both.
+            threshold: Threshold of this call; labels with one of their own keep it.
+            label_thresholds: Thresholds of single labels of this call, in place of the component's.
+
         Raises:
-            ValueError: E143 where there are no labels.
+            ValueError: E143 without labels, SM065 where a setting is out of range.
         """
-        self._check_settings()
-        wanted = [self._labels_of(doc, labels) for doc in docs]
-        cut = DocWords.of_regex if self.cfg["words"] == "gliner" else DocWords.of_tokens
-        words = [cut(doc) for doc in docs]
-        texts = self._texts(docs, words)
+        config = self._config(threshold=threshold, label_thresholds=label_thresholds)
+        words = [DocWords.read(doc, config.words) for doc in docs]
+        texts = self._texts(docs, words, config)
         found: dict[int, DocSpans] = {}
-        groups: dict[tuple, list[int]] = {}
-        for index, mapping in enumerate(wanted):
-            groups.setdefault(tuple(mapping.items()), []).append(index)
-        for pairs, members in groups.items():
-            mapping = dict(pairs)
-            question = self._question([texts[i] for i in members], mapping, threshold)
-            answers = (
-                self.model.predict(question) if mapping else [ScoredSpans.empty()] * len(members)
-            )
-            for i, answer in zip(members, answers, strict=True):
-                found[i] = words[i].spans(self._decode(answer), list(mapping))
+        for label_texts, members in self._group_by_labels(docs, labels):
+            scored = self._score([texts[i] for i in members], label_texts, config)
+            for i, one in zip(members, scored, strict=True):
+                kept = decode(
+                    one, nested=config.decoding == "nested", multi_label=config.multi_label
+                )
+                found[i] = words[i].spans(kept, list(label_texts))
         return [found[i] for i in range(len(docs))]
 
     def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[DocSpans]) -> None:
@@ -225,59 +221,46 @@ class GlinerPipe(Pipe):
         *,
         nlp: Language | None = None,
         labels: dict[str, str] | list[str] | None = None,
-        encoder: str | None = None,
-        labels_encoder: str | None = None,
-        kind: Literal["span", "token"] = "span",
-        max_width: int = 12,
-        max_len: int = 384,
-        hidden_size: int | None = None,
-        head_dropout: float = 0.4,
-        head_init: Literal["random", "similar"] = "random",
+        new_head: dict[str, Any] | None = None,
         phrases: dict[str, list[str]] | None = None,
     ) -> None:
         """Load the checkpoint that the config names, or make a new one, and take in the labels.
 
-        Without annotated examples nothing but the weights is looked for.
+        Without annotated examples only the weights are loaded.
 
         Args:
-            get_examples: Gives the examples, each time it is called.
+            get_examples: Returns the examples, each time it is called.
             nlp: The pipeline.
-            labels: Labels in place of the configured ones. If there are neither, those of the
-                examples, in plain words.
-            encoder: Folder or hub name of an encoder: a new head is put on it, which knows nothing
-                yet. None: the checkpoint is kept that is there, or that the config names.
-            labels_encoder: A second encoder, for the labels of a new bi-encoder.
-            kind: Whether the new head scores spans, or words.
-            max_width: Most words of a span, in a new head.
-            max_len: Most words that a new head reads at once.
-            hidden_size: Width of the new head; None: that of the encoder.
-            head_dropout: Dropout rate in the new head.
-            head_init: Whether a new head starts from random weights, or, in a bi-encoder that
-                scores spans, from how like each other its encoders find words and labels.
-            phrases: Label -> phrasings, of which one is drawn each time, besides those of the
-                ``training`` settings; not saved with the pipeline.
+            labels: Labels in place of the configured ones. Without either, those of the examples,
+                with label texts made of their names.
+            new_head: Encoders that get a new, untrained head, and what it is like: see
+                `NewHeadConfig`. Without an encoder, the checkpoint that is loaded, or that the
+                config names, is kept.
+            phrases: Label to phrasings, of which one is drawn each time, besides those of
+                ``training.sampling``; not saved with the pipeline.
 
         Raises:
-            FileNotFoundError: SM040, SM041, SM100 where there is no such checkpoint or encoder.
-            ValueError: SM154 where this head can't start from likeness, SM155 where nothing is
-                annotated with any of the labels.
+            FileNotFoundError: SM040, SM041 or SM100 where there is no such checkpoint or encoder.
+            ValueError: SM065 where a setting of the head can't be used, SM154 where the head can't
+                start from similarity, SM155 where no annotation has any of the labels.
         """
-        key, settings = self.cfg["spans_key"], self.teacher.settings
+        key, path = self.cfg["spans_key"], f"initialize.components.{self.name}.new_head"
+        head = NewHeadConfig.read(new_head or {}, path=path)
         if labels is None and not self.cfg["labels"]:
-            labels = find_labels(get_examples(), spans_key=key, table=settings.label_texts)
-        if encoder is None:
+            table = self.trainer.config.label_texts
+            labels = find_labels(get_examples(), spans_key=key, table=table)
+        if head.encoder is None:
             self.model.initialize()
         else:
-            head = NewHead(kind, max_width, max_len, hidden_size, head_dropout, head_init)
-            words = all_label_texts(read_labels(labels or self.cfg["labels"]), phrases or {})
-            new_head(self.model, encoder, labels_encoder, head, words)
+            texts = all_label_texts(read_labels(labels or self.cfg["labels"]), phrases or {})
+            put_new_head(self.model, head, texts)
         if labels is not None:
             self.set_labels(labels)
         if self.cfg["labels"]:
             check_labels(get_examples(), self.labels, spans_key=key)
-        self.teacher.prepare(nlp, phrases)
-        batches = util.minibatch(get_examples(), CHUNK)
-        warn_of_lost(self.model, (self._gold(batch) for batch in batches))
+        self.trainer.reset(nlp, phrases)
+        batches = util.minibatch(get_examples(), _EXAMPLES)
+        warn_of_lost_spans(self.model, (self._read(batch) for batch in batches))
 
     def update(
         self,
@@ -291,22 +274,23 @@ class GlinerPipe(Pipe):
 
         Args:
             examples: The batch.
-            drop: Dropout rate of the encoder, unless ``training`` has one.
+            drop: Dropout rate of the encoder, unless ``training`` sets one.
             sgd: If given, the step is taken at once; see `finish_update` for how.
-            losses: Losses by component, to be added to.
+            losses: Losses by component, which the loss is added to.
 
         Returns:
             The losses.
+
+        Raises:
+            ValueError: SM153 where the text encoder is the shared one and not frozen.
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, "GlinerPipe.update")
-        self._check_trainable()
-        gold = self._gold(examples)
-        if gold.texts:
-            labels, device = read_labels(self.cfg["labels"]), self.cfg["device"]
-            losses[self.name] += self.teacher.learn(gold.texts, labels, drop=drop, device=device)
+        texts = self._read(examples).texts
+        if texts:
+            losses[self.name] += self.trainer.accumulate(texts, self._config(), drop=drop)
         if sgd:
             self.finish_update(sgd)
         return losses
@@ -317,186 +301,150 @@ class GlinerPipe(Pipe):
         *,
         sgd: Optimizer | None = None,
         losses: dict[str, float] | None = None,
+        **config: Any,
     ) -> dict[str, float]:
-        """Hold the model to what it said of any texts before it was trained.
+        """Hold the model to its predictions from before the training.
 
-        It is asked about ``rehearse_labels`` of ``training``, or else about its own labels.
+        The labels are those of ``training.rehearsal``, or else the component's own.
 
         Args:
-            examples: The texts; their annotation plays no part.
+            examples: Any texts; their annotation plays no part.
             sgd: If given, the step is taken at once.
-            losses: Losses by component, to be added to.
+            losses: Losses by component, which the loss is added to.
+            config: Taken for the sake of spaCy's interface.
 
         Returns:
             The losses.
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
-        self._check_trainable()
-        labels, device = read_labels(self.cfg["labels"]), self.cfg["device"]
-        asked = self.teacher.settings.rehearse_labels or tuple(labels.values())
-        texts = read_plain((eg.predicted for eg in examples), words=self.cfg["words"])
-        losses[self.name] += self.teacher.rehearse(texts, asked, labels, drop=0.0, device=device)
+        docs = [example.predicted for example in examples]
+        texts = [DocWords.read(doc, self.cfg["words"]).text() for doc in docs]
+        losses[self.name] += self.trainer.rehearse(texts, self._config(), drop=0.0)
         if sgd:
             self.finish_update(sgd)
         return losses
 
     def finish_update(self, sgd: Optimizer) -> None:
-        """Take a step: with an AdamW of its own, or with ``sgd`` if ``training`` says so."""
-        self.teacher.step(sgd)
+        """Take a step: with the component's own AdamW, or with ``sgd`` if ``training`` says so."""
+        self.trainer.step(sgd)
+
+    @contextlib.contextmanager
+    def use_params(self, params: dict) -> Iterator[None]:
+        """Put averages of the weights in place for a while. spaCy evaluates and saves with them."""
+        with self.model.use_params(params):
+            self._forget_label_vectors()
+            yield
+        self._forget_label_vectors()
 
     def drop_label_encoder(self) -> None:
-        """Keep the vectors of the labels, and let the encoder that made them go.
+        """Keep the vectors of the labels, and remove the encoder that computed them.
 
-        The saved pipeline is smaller by it, answers the same, and knows no other labels.
+        The saved pipeline is smaller by it, answers the same, and takes no other labels.
 
         Raises:
-            ValueError: E143 where there are no labels, SM110 where this is no bi-encoder.
+            ValueError: E143 without labels, SM110 where this is no bi-encoder.
         """
         self._require_labels()
-        self.model.initialize()
         checkpoint = self.model.checkpoint
-        if checkpoint.vectors_of(self._words()) is None:
+        if checkpoint.vectors_of(self._label_texts()) is None:
             raise ValueError(Errors.SM110)
         self.model.shim.set(checkpoint.without_label_encoder())
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """Give the component as bytes: ``cfg``, ``vocab``, ``model``, ``label_vectors``."""
-        exclude = set(exclude)
-        writers: dict[str, Callable] = {
-            "cfg": lambda: srsly.json_dumps(self._changes()),
-            "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
-            "model": lambda: self.model.to_bytes(),
-        }
-        if "model" not in exclude and self.model.checkpoint.config.is_bi:
-            writers["label_vectors"] = lambda: label_vectors_to_bytes(
-                self.model.checkpoint, self._words()
-            )
-        return util.to_bytes(writers, exclude)
+        """Return the component as bytes: ``cfg``, ``vocab``, ``model``, ``label_vectors``."""
+        return component_to_bytes(self, exclude, self._parts(exclude))
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "GlinerPipe":
-        """Load what `to_bytes` gave, into a component of the same config."""
-        exclude = set(exclude)
-        readers: dict[str, Callable] = {
-            "cfg": lambda data: self._change(srsly.json_loads(data)),
-            "vocab": lambda data: self.vocab.from_bytes(data, exclude=exclude),
-            "model": lambda data: self.model.from_bytes(data),
-            "label_vectors": self._load_label_vectors,
-        }
-        util.from_bytes(bytes_data, readers, exclude)
+        """Load what `to_bytes` returned, into a component of the same config."""
+        component_from_bytes(self, bytes_data, exclude, {VECTORS: self._load_label_vectors})
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Write a folder; its ``model`` is a GLiNER checkpoint like any other."""
-        exclude = set(exclude)
-        writers: dict[str, Callable] = {
-            "cfg": lambda file: srsly.write_json(file, self._changes()),
-            "vocab": lambda file: self.vocab.to_disk(file, exclude=exclude),
-            "model": lambda file: self.model.to_disk(file),
-        }
-        if "model" not in exclude and self.model.checkpoint.config.is_bi:
-            writers["label_vectors"] = lambda file: file.write_bytes(self._label_vectors())
-        util.to_disk(path, writers, exclude)
+        component_to_disk(self, path, exclude, self._parts(exclude), [VECTORS])
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "GlinerPipe":
         """Load the folder that `to_disk` wrote, into a component of the same config."""
-        exclude = set(exclude)
-        readers: dict[str, Callable] = {
-            "cfg": lambda file: self._change(srsly.read_json(file)),
-            "vocab": lambda file: self.vocab.from_disk(file, exclude=exclude),
-            "model": lambda file: self.model.from_disk(file),
-        }
-        vectors = Path(path) / "label_vectors"
-        if "model" not in exclude and vectors.exists():
-            readers["label_vectors"] = lambda file: self._load_label_vectors(file.read_bytes())
-        util.from_disk(path, readers, exclude)
+        readers = {} if "model" in exclude else {VECTORS: self._load_label_vectors}
+        component_from_disk(self, path, exclude, readers)
         return self
 
-    def _gold(self, examples: Iterable[Example]) -> Gold:
+    def changed_settings(self) -> dict[str, Any]:
+        """Return the settings that are no longer what the config says."""
+        return {k: v for k, v in self.cfg.items() if v != self._configured.get(k)}
+
+    def change_settings(self, changes: dict[str, Any]) -> None:
+        """Take in settings that were saved because they are not those of the config."""
+        self.cfg.update(changes)
+        self.set_labels(self.cfg["labels"])
+
+    def _annotate(self, docs: Sequence[Doc], **settings: Any) -> None:
+        self.set_annotations(docs, self.predict(docs, **settings))
+
+    def _config(self, **overrides: Any) -> GlinerPipeConfig:
+        """Return the settings as they are now, checked, with those of a call that are not None."""
+        given = {name: value for name, value in overrides.items() if value is not None}
+        return GlinerPipeConfig.read({**self.cfg, **given}, path=f"components.{self.name}")
+
+    def _read(self, examples: Iterable[Example]) -> TrainingBatch:
         cfg = self.cfg
-        return read_gold(examples, cfg["labels"], spans_key=cfg["spans_key"], words=cfg["words"])
-
-    def _check_trainable(self) -> None:
-        course = self.teacher.settings.course
-        if self.cfg["features"] == "doc" and "encoder" not in course.freeze:
-            raise ValueError(Errors.SM153)
-
-    def _annotate(
-        self, docs: Sequence[Doc], labels: Labels | None, threshold: float | None
-    ) -> None:
-        self.set_annotations(docs, self.predict(docs, labels=labels, threshold=threshold))
-
-    def _annotate_alone(self, doc: Doc, labels: Labels | None, threshold: float | None) -> bool:
-        """Annotate one Doc and say whether that worked; if not, the error handler has been told."""
-        try:
-            self._annotate([doc], labels, threshold)
-        except Exception as error:
-            self.get_error_handler()(self.name, self, [doc], error)
-            return False
-        return True
-
-    def _labels_of(self, doc: Doc, labels: Labels | None) -> dict[str, str]:
-        """The Doc's own labels, or else those of the call, or else the component's."""
-        own = getattr(doc._, EXTENSION)
-        chosen = labels if own is None else own
-        if chosen is None:
-            self._require_labels()
-            self._look_for_typos()
-            chosen = self.cfg["labels"]
-        return read_labels(chosen)
-
-    def _candidates_of(self, docs: Sequence[Doc]) -> list[list[tuple[int, int]] | None]:
-        """The only spans in question of each Doc, in tokens."""
-        source = self.candidates
-        if source is None:
-            return [None] * len(docs)
-        if callable(source):
-            ragged = source(docs, ops=NumpyOps())
-            rows = ragged.dataXd.reshape(-1, 2).tolist()
-            ends = ragged.lengths.cumsum().tolist()
-            begins = [0, *ends[:-1]]
-            return [
-                [(start, end) for start, end in rows[begin:stop]]
-                for begin, stop in zip(begins, ends, strict=True)
-            ]
-        return [[(span.start, span.end) for span in self._spans_of(doc, source)] for doc in docs]
-
-    def _texts(self, docs: Sequence[Doc], words: Sequence[DocWords]) -> list[SplitText]:
-        """What the model reads of each Doc, with its vectors where the transformer made them."""
-        vectors: Sequence[Tensor | None] = [None] * len(docs)
-        if self.cfg["features"] == "doc":
-            if self.cfg["words"] != "spacy":
-                reason = "the transformer reads tokens, and `words` is not 'spacy'"
-                raise ValueError(Errors.SM135.format(reason=reason))
-            vectors = take_vectors(self.model, docs, words)
-        parts = zip(words, self._candidates_of(docs), vectors, strict=True)
-        return [own.text(given, known) for own, given, known in parts]
-
-    def _spans_of(self, doc: Doc, source: str) -> Iterable[Span]:
-        if source == "ents":
-            return doc.ents
-        if source not in doc.spans and len(doc):
-            raise ValueError(Errors.SM134.format(key=source, name=self.name))
-        return doc.spans.get(source, ())
-
-    def _question(
-        self, texts: list[SplitText], labels: dict[str, str], threshold: float | None
-    ) -> GlinerInput:
-        cfg = self.cfg
-        least = cfg["threshold"] if threshold is None else threshold
-        return GlinerInput(
-            texts,
-            list(labels.values()),
-            read_thresholds(list(labels), least, cfg["label_thresholds"]),
-            window=cfg["window"],
-            overlap=cfg["overlap"],
-            on_overflow=cfg["on_overflow"],
-            device=cfg["device"],
+        return read_examples(
+            examples, cfg["labels"], spans_key=cfg["spans_key"], words=cfg["words"]
         )
 
-    def _decode(self, candidates: ScoredSpans) -> ScoredSpans:
-        nested = self.cfg["decoding"] == "nested"
-        return decode(candidates, nested=nested, multi_label=self.cfg["multi_label"])
+    def _texts(
+        self, docs: Sequence[Doc], words: Sequence[DocWords], config: GlinerPipeConfig
+    ) -> list[SplitText]:
+        """Return what the model reads of each Doc."""
+        candidates = candidate_spans(docs, self.candidates, name=self.name)
+        vectors: Sequence[Tensor | None] = [None] * len(docs)
+        if config.features == "doc":
+            if config.words != "spacy":
+                reason = "the transformer reads tokens, and `words` is not 'spacy'"
+                raise ValueError(Errors.SM135.format(reason=reason))
+            vectors = self._shared_vectors.take(self.model, docs, words)
+        parts = zip(words, candidates, vectors, strict=True)
+        return [own.text(spans, known) for own, spans, known in parts]
+
+    def _group_by_labels(
+        self, docs: Sequence[Doc], labels: Labels | None
+    ) -> list[tuple[dict[str, str], list[int]]]:
+        """Group Docs that are read with the same labels: label -> label text, and their indices."""
+        shared: list[int] = []
+        own: dict[tuple[tuple[str, str], ...], list[int]] = {}
+        for index, doc in enumerate(docs):
+            doc_labels = getattr(doc._, EXTENSION)
+            if doc_labels is None:
+                shared.append(index)
+            else:
+                own.setdefault(tuple(read_labels(doc_labels).items()), []).append(index)
+        groups = [(dict(pairs), members) for pairs, members in own.items()]
+        if not shared:
+            return groups
+        if labels is None:
+            self._require_labels()
+            self._check_threshold_names()
+            labels = self.cfg["labels"]
+        return [*groups, (read_labels(labels), shared)]
+
+    def _score(
+        self, texts: list[SplitText], label_texts: Mapping[str, str], config: GlinerPipeConfig
+    ) -> list[ScoredSpans]:
+        if not label_texts:
+            return [ScoredSpans.empty()] * len(texts)
+        thresholds = [config.label_thresholds.get(label, config.threshold) for label in label_texts]
+        inputs = GlinerInput(
+            texts,
+            list(label_texts.values()),
+            np.array(thresholds, dtype=np.float32),
+            window=config.window,
+            overlap=config.overlap,
+            on_overflow=config.on_overflow,
+            device=config.device,
+        )
+        scored: list[ScoredSpans] = self.model.predict(inputs)
+        return scored
 
     def _set_ents(self, doc: Doc, spans: list[Span]) -> None:
         entities = [] if self.cfg["overwrite"] else list(doc.ents)
@@ -506,39 +454,26 @@ class GlinerPipe(Pipe):
         except ValueError as error:
             raise ValueError(SpacyErrors.E854) from error
 
-    def _check_settings(self) -> None:
-        """Refuse settings that the types of the factory let through."""
-        read_thresholds([], self.cfg["threshold"], self.cfg["label_thresholds"])
-        for setting, least in _LEAST.items():
-            value = self.cfg[setting]
-            if value is not None and value < least:
-                message = Errors.SM133.format(setting=setting, value=value, least=least)
-                raise ValueError(message)
-
-    def _look_for_typos(self) -> None:
+    def _check_threshold_names(self) -> None:
         """Compare the names in ``label_thresholds`` with the labels, once until one changes."""
         names = (self.labels, tuple(self.cfg["label_thresholds"]))
-        if names != self._looked_at:
-            self._looked_at = names
-            warn_of_typos(*names)
+        if names != self._checked_names:
+            self._checked_names = names
+            warn_of_unknown_thresholds(*names)
 
-    def _label_vectors(self) -> bytes:
-        return label_vectors_to_bytes(self.model.checkpoint, self._words())
+    def _label_texts(self) -> list[str]:
+        return list(read_labels(self.cfg["labels"]).values())
+
+    def _parts(self, exclude: Iterable[str]) -> Writers:
+        if "model" in exclude or not self.model.checkpoint.config.is_bi:
+            return {}
+        return {
+            VECTORS: partial(label_vectors_to_bytes, self.model.checkpoint, self._label_texts())
+        }
 
     def _load_label_vectors(self, data: bytes) -> None:
         load_label_vectors(self.model.checkpoint, data)
 
-    def _words(self) -> list[str]:
-        return list(read_labels(self.cfg["labels"]).values())
-
-    def _changes(self) -> dict[str, Any]:
-        """Settings that are no longer what the config says.
-
-        The rest is in the config and nowhere else: whoever loads the pipeline with another
-        ``threshold`` in it gets that one.
-        """
-        return {k: v for k, v in self.cfg.items() if v != self._configured.get(k)}
-
-    def _change(self, changes: dict[str, Any]) -> None:
-        self.cfg.update(changes)
-        self.set_labels(self.cfg["labels"])
+    def _forget_label_vectors(self) -> None:
+        if self.model.shim.is_loaded:
+            self.model.checkpoint.label_vectors.clear()

@@ -15,7 +15,7 @@ from spacy.util import registry
 
 from ...errors import Errors
 from ...gliner.inference.label_texts import readable_label_texts
-from .annotations import EXTENSION, annotation, install_extension
+from .annotations import EXTENSION, annotated_spans, install_extension
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Source:
 
     Attributes:
         path: A ``.spacy`` file, or a folder of them.
-        weight: How often it is drawn from, relative to the others. None: as its size says.
-        labels: The labels that its annotators looked for, or label -> what the model reads of it.
-            None: those that are in it.
+        weight: How often it is drawn from, relative to the others. None: its number of Docs.
+        labels: The labels that its annotators looked for, or label -> label text.
+            None: those of its annotation.
         limit: Most Docs that are read; 0: all.
     """
 
@@ -48,9 +48,9 @@ class MixedCorpus:
         sources: The corpora, by name.
         size: Examples of an epoch; 0: as many as there are Docs.
         spans_key: Group of ``doc.spans`` with the annotation, if it is not in ``doc.ents``.
-        lower: Share of the Docs that are read in small letters.
-        shuffle: Whether Docs are drawn by chance. If not, all come once and in order.
-        seed: Of everything that is drawn.
+        lower: Share of the Docs that are lowercased.
+        shuffle: Whether Docs are drawn at random. If not, all come once and in order.
+        seed: Seed of everything that is drawn.
     """
 
     sources: Mapping[str, Source]
@@ -59,36 +59,36 @@ class MixedCorpus:
     lower: float = 0.0
     shuffle: bool = True
     seed: int = 0
-    _decks: dict[str, "_Deck"] = field(default_factory=dict, repr=False)
+    _readers: dict[str, "_SourceReader"] = field(default_factory=dict, repr=False)
     _epoch: int = field(default=0, repr=False)
 
     def __call__(self, nlp: Language) -> Iterator[Example]:
-        """Give the examples of one epoch.
+        """Yield the examples of one epoch.
 
         Args:
             nlp: The pipeline, whose vocabulary the Docs share.
         """
         install_extension()
         for name, source in self.sources.items():
-            if name not in self._decks or self._decks[name].vocab is not nlp.vocab:
-                self._decks[name] = _Deck(nlp, name, source, self.spans_key)
-        decks = list(self._decks.values())
+            if name not in self._readers or self._readers[name].vocab is not nlp.vocab:
+                self._readers[name] = _SourceReader(nlp, name, source, self.spans_key)
+        readers = list(self._readers.values())
         if not self.shuffle:
-            for deck in decks:
-                yield from (deck.example(doc) for doc in deck.docs)
+            for reader in readers:
+                yield from (reader.example(doc) for doc in reader.docs)
             return
         rng = np.random.default_rng((self.seed, self._epoch))
         self._epoch += 1
-        weights = np.array([deck.weight for deck in decks], dtype=np.float64)
-        size = self.size or sum(len(deck.docs) for deck in decks)
-        for index in rng.choice(len(decks), size=size, p=weights / weights.sum()).tolist():
-            deck = decks[index]
-            example = deck.example(deck.draw(rng))
+        weights = np.array([reader.weight for reader in readers], dtype=np.float64)
+        size = self.size or sum(len(reader.docs) for reader in readers)
+        for index in rng.choice(len(readers), size=size, p=weights / weights.sum()).tolist():
+            reader = readers[index]
+            example = reader.example(reader.draw(rng))
             yield _lowered(example) if rng.random() < self.lower else example
 
 
-class _Deck:
-    """The Docs of one source, drawn without putting back until all were drawn."""
+class _SourceReader:
+    """The Docs of one source, drawn without replacement until all were drawn."""
 
     def __init__(self, nlp: Language, name: str, source: Source, spans_key: str) -> None:
         self.vocab = nlp.vocab
@@ -99,7 +99,7 @@ class _Deck:
         self.weight = len(self.docs) if source.weight is None else source.weight
         labels = source.labels
         if labels is None:
-            spans = (span for doc in self.docs for span in annotation(doc, spans_key) or ())
+            spans = (span for doc in self.docs for span in annotated_spans(doc, spans_key) or ())
             labels = sorted({span.label_ for span in spans})
         self.labels = dict(labels) if isinstance(labels, Mapping) else readable_label_texts(labels)
         self._left: list[int] = []
@@ -133,10 +133,10 @@ def make_mixed_corpus(
             ``limit``.
         size: Examples of an epoch; 0: as many as there are Docs.
         spans_key: Group of ``doc.spans`` with the annotation, if it is not in ``doc.ents``.
-        lower: Share of the Docs that are read in small letters.
-        shuffle: Whether Docs are drawn by chance. If not, all come once and in order, as for a
+        lower: Share of the Docs that are lowercased.
+        shuffle: Whether Docs are drawn at random. If not, all come once and in order, as for a
             development set.
-        seed: Of everything that is drawn.
+        seed: Seed of everything that is drawn.
 
     Raises:
         ValueError: SM151 where a source can't be used.
@@ -152,7 +152,7 @@ def make_mixed_corpus(
 
 
 def _lowered(example: Example) -> Example:
-    """The same example in small letters, as far as they leave the text as long as it is."""
+    """Return the example in lower case, except where that would change the length of the text."""
     reference = example.reference
     predicted, lowered = docs = [_blank(reference, lower=True) for _ in range(2)]
     for key, group in reference.spans.items():
@@ -171,6 +171,6 @@ def _same(doc: Doc, span: Span) -> Span:
 
 
 def _blank(doc: Doc, *, lower: bool = False) -> Doc:
-    """The same words without any annotation."""
+    """Return a Doc of the same words without annotation."""
     words = [t.lower_ if lower and len(t.lower_) == len(t) else t.text for t in doc]
     return Doc(doc.vocab, words=words, spaces=[bool(t.whitespace_) for t in doc])

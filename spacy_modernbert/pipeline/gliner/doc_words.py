@@ -1,9 +1,9 @@
-"""The words of a Doc as GLiNER reads them, and the way back from words to tokens.
+"""The words of a Doc as a GLiNER reads them, and the way back from words to tokens.
 
-A checkpoint reads words. They are the Doc's tokens without white space, or what upstream's regex
-makes of the text. In "John's e-mail" the tokens are ``John 's e - mail`` and the regex words are
-``John ' s e-mail``: the word ``'`` is a part of the token ``'s``, so a span of it becomes the span
-of the whole token. The exact characters are kept beside it.
+A checkpoint reads words: the Doc's tokens without white space, or the matches of upstream's regex.
+In "John's e-mail" the tokens are ``John 's e - mail`` and the regex words are ``John ' s e-mail``:
+the word ``'`` is a part of the token ``'s``, so a span of it becomes the span of the whole token.
+The exact characters are kept beside it.
 """
 
 from __future__ import annotations
@@ -64,6 +64,11 @@ class DocWords:
     breaks: Ints
 
     @classmethod
+    def read(cls, doc: Doc, words: str) -> DocWords:
+        """Read the words of a Doc: its tokens (``spacy``), or those of upstream's regex."""
+        return cls.of_regex(doc) if words == "gliner" else cls.of_tokens(doc)
+
+    @classmethod
     def of_tokens(cls, doc: Doc) -> DocWords:
         """Take the tokens that are not white space as words."""
         tokens = [token for token in doc if not token.is_space]
@@ -83,27 +88,27 @@ class DocWords:
         return cls(split.words, split.starts, split.ends, first, last, _breaks(doc, first))
 
     def text(
-        self, given: Iterable[tuple[int, int]] | None, vectors: Tensor | None = None
+        self, candidates: Iterable[tuple[int, int]] | None = None, vectors: Tensor | None = None
     ) -> SplitText:
-        """Give what the model reads.
+        """Return what the model reads.
 
         Args:
-            given: First token and end of the only spans in question; None for all spans.
-            vectors: Of the words' pieces, where they are known.
+            candidates: First token and end of the only spans to be scored; None for all spans.
+            vectors: Vectors of the words' pieces, where the shared encoder has computed them.
         """
-        spans = None if given is None else self._given(given)
+        spans = None if candidates is None else self._candidates(candidates)
         return SplitText(self.words, self.breaks, spans, vectors)
 
     def spans(self, found: ScoredSpans, labels: list[str]) -> DocSpans:
-        """Go back from words to tokens: to whole ones, where a word is a part of one."""
+        """Map spans of words to spans of tokens: of whole tokens, where a word is a part of one."""
         last = found.ends - 1
         chars = np.stack([self.starts[found.starts], self.ends[last]], axis=1)
         names = [labels[index] for index in found.labels.tolist()]
         starts, ends = self.first[found.starts], self.last[last] + np.int32(1)
         return DocSpans(starts, ends, _ints(chars), names, found.scores)
 
-    def _given(self, tokens: Iterable[tuple[int, int]]) -> CandidateSpans:
-        """Words that given spans touch, each stretch once; spans of white space alone have none."""
+    def _candidates(self, tokens: Iterable[tuple[int, int]]) -> CandidateSpans:
+        """Return the words that spans of tokens touch, without duplicates and empty spans."""
         pairs = np.array(sorted(set(tokens)), dtype=np.int32).reshape(-1, 2)
         starts = np.searchsorted(self.last, pairs[:, 0], side="left")
         ends = np.searchsorted(self.first, pairs[:, 1], side="left")
@@ -112,7 +117,7 @@ class DocWords:
 
 
 def _breaks(doc: Doc, first: Ints) -> Ints:
-    """First words of the Doc's sentences, given the token that each word starts in."""
+    """Return the first words of sentences, given the token that each word starts in."""
     if not doc.has_annotation("SENT_START"):
         return _ints([])
     sentences = [token.i for token in doc if token.is_sent_start]

@@ -1,81 +1,63 @@
-"""The beginning of a training: a new head, and a look at what can't be learnt."""
+"""The beginning of a training: a new head, and a check of labels and annotation."""
 
 from __future__ import annotations
 
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 from spacy.training import Example
-from thinc.api import Model
 
-from ...encoder.checkpoint import Checkpoint, load_folder
+from ...encoder.checkpoint import load_folder
 from ...encoder.hub import resolve
-from ...encoder.precision import Precision
 from ...errors import Errors, Warnings
 from ...gliner.training.collator import measure
-from ...gliner.training.new_model import Kind, new_gliner
+from ...gliner.training.new_model import new_gliner
 from ...gliner.training.similarity_init import init_by_similarity
-from .annotations import Gold, annotation, own_labels
-
-Start: TypeAlias = Literal["random", "similar"]
+from ..checkpoint_model import CheckpointModel
+from .annotations import TrainingBatch, annotated_spans, doc_labels
+from .config import NewHeadConfig
 
 # Labels that a message names.
 _NAMED = 5
 
 
-@dataclass(frozen=True)
-class NewHead:
-    """A head that is to be learnt; see `gliner.new.new_gliner` and `gliner.similarity`."""
-
-    kind: Kind
-    max_width: int
-    max_len: int
-    hidden_size: int | None
-    dropout: float
-    start: Start
-
-
-def new_head(
-    model: Model, encoder: str, labels_encoder: str | None, head: NewHead, words: Sequence[str]
-) -> None:
-    """Put a new head on an encoder, in place of whatever network the model has.
+def put_new_head(model: CheckpointModel, config: NewHeadConfig, label_texts: Sequence[str]) -> None:
+    """Put an untrained head on an encoder, in place of the network that the model has.
 
     Args:
-        model: The model of a ``gliner`` pipe.
-        encoder: Folder or hub name of the text encoder.
-        labels_encoder: The same of the label encoder, for a bi-encoder.
-        head: What the head is like.
-        words: What the model will read of labels.
+        model: The model of a ``gliner`` component.
+        config: Names the encoders, and describes the head.
+        label_texts: What the model will read for labels.
 
     Raises:
-        ValueError: SM154 where a head that starts by likeness can't be had.
+        ValueError: SM154 where this head can't start from similarity.
     """
-    similar = head.start == "similar"
-    if similar and (labels_encoder is None or head.kind != "span" or not words):
+    by_similarity = config.head_init == "similarity"
+    if by_similarity and (
+        config.labels_encoder is None or config.head != "span" or not label_texts
+    ):
         raise ValueError(Errors.SM154)
-    shim = model.shim
-    text = _load(encoder, shim.precision)
-    labels = None if labels_encoder is None else _load(labels_encoder, shim.precision)
+    precision = model.shim.precision
+    names = [config.encoder or "", config.labels_encoder or ""]
+    text, labels = (load_folder(resolve(n), precision=precision) if n else None for n in names)
     gliner = new_gliner(
         text,
         labels,
-        kind=head.kind,
-        max_width=head.max_width,
-        max_len=head.max_len,
-        width=head.hidden_size,
-        dropout=head.dropout,
-        names=(encoder, labels_encoder or ""),
+        kind=config.head,
+        max_width=config.max_width,
+        max_len=config.max_len,
+        width=config.hidden_size,
+        dropout=config.head_dropout,
+        names=(names[0], names[1]),
     )
-    if similar:
-        init_by_similarity(gliner, words)
-    shim.set(gliner)
+    if by_similarity:
+        init_by_similarity(gliner, label_texts)
+    model.shim.set(gliner)
 
 
 def check_labels(examples: Iterable[Example], labels: Iterable[str], *, spans_key: str) -> None:
-    """Refuse labels that have nothing to do with the annotation.
+    """Refuse labels that no annotation has.
 
     Args:
         examples: The examples. Those without annotation, or with labels of their own, do not count.
@@ -83,14 +65,14 @@ def check_labels(examples: Iterable[Example], labels: Iterable[str], *, spans_ke
         spans_key: Group of ``doc.spans`` with the annotation.
 
     Raises:
-        ValueError: SM155 where something is annotated, but nothing with any of the labels.
+        ValueError: SM155 where spans are annotated, but none of them has any of the labels.
     """
     known = set(labels)
     found: set[str] = set()
     for example in examples:
-        if own_labels(example.reference) is not None:
+        if doc_labels(example.reference) is not None:
             return
-        spans = annotation(example.reference, spans_key) or ()
+        spans = annotated_spans(example.reference, spans_key) or ()
         found.update(span.label_ for span in spans)
         if found & known:
             return
@@ -99,18 +81,18 @@ def check_labels(examples: Iterable[Example], labels: Iterable[str], *, spans_ke
         raise ValueError(Errors.SM155.format(annotated=annotated, labels=ours))
 
 
-def warn_of_lost(model: Model, batches: Iterable[Gold]) -> None:
-    """Count the annotated spans that can't be learnt, and warn if there are any."""
+def warn_of_lost_spans(model: CheckpointModel, batches: Iterable[TrainingBatch]) -> None:
+    """Warn, with SMW150, of annotated spans that the model can't learn."""
     gliner = model.checkpoint
     wide: Counter[str] = Counter()
     cut: Counter[str] = Counter()
     unaligned: Counter[str] = Counter()
     learnt = 0
-    for gold in batches:
-        coverage = measure(gliner, gold.texts)
+    for batch in batches:
+        coverage = measure(gliner, batch.texts)
         wide.update(coverage.too_wide)
         cut.update(coverage.cut)
-        unaligned.update(gold.unaligned)
+        unaligned.update(batch.unaligned)
         learnt += coverage.learnt
     counts = [counter.total() for counter in (wide, cut, unaligned)]
     if not sum(counts):
@@ -126,7 +108,3 @@ def warn_of_lost(model: Model, batches: Iterable[Gold]) -> None:
         unaligned=counts[2],
     )
     warnings.warn(message, stacklevel=2)
-
-
-def _load(name: str, precision: Precision) -> Checkpoint:
-    return load_folder(resolve(name), precision=precision)

@@ -1,0 +1,137 @@
+"""A component as bytes and as a folder: settings, vocabulary, model, and parts of its own.
+
+Settings are in the config. Those that were changed since are saved in ``cfg``, and nothing else:
+whoever loads the pipeline with another ``threshold`` in its config gets that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import srsly
+from spacy import util
+from spacy.vocab import Vocab
+from thinc.api import Model
+
+from ..text.files import atomic_path
+
+Writers = Mapping[str, Callable[[], bytes]]
+Readers = Mapping[str, Callable[[bytes], Any]]
+
+
+class Component(Protocol):
+    """What is saved of every component."""
+
+    vocab: Vocab
+    model: Model
+
+    def changed_settings(self) -> dict[str, Any]:
+        """Return the settings that are no longer what the config says."""
+        ...
+
+    def change_settings(self, changes: dict[str, Any]) -> None:
+        """Take in settings that `changed_settings` returned."""
+        ...
+
+
+def component_to_bytes(pipe: Component, exclude: Iterable[str], parts: Writers) -> bytes:
+    """Return a component as bytes.
+
+    Args:
+        pipe: The component.
+        exclude: Names of parts that are left out.
+        parts: Name to what makes the bytes of a part of its own.
+    """
+    excluded = set(exclude)
+    writers: dict[str, Callable[[], bytes]] = {
+        "cfg": lambda: srsly.json_dumps(pipe.changed_settings()),
+        "vocab": lambda: pipe.vocab.to_bytes(exclude=excluded),
+        "model": lambda: pipe.model.to_bytes(),
+        **parts,
+    }
+    return util.to_bytes(writers, excluded)
+
+
+def component_from_bytes(
+    pipe: Component, data: bytes, exclude: Iterable[str], parts: Readers
+) -> None:
+    """Load what `component_to_bytes` returned.
+
+    Args:
+        pipe: A component of the same config.
+        data: The bytes.
+        exclude: Names of parts that are not loaded.
+        parts: Name to what reads the bytes of a part of its own, if it is there.
+    """
+    excluded = set(exclude)
+    readers: dict[str, Callable[[bytes], Any]] = {
+        "cfg": lambda content: pipe.change_settings(srsly.json_loads(content)),
+        "vocab": lambda content: pipe.vocab.from_bytes(content, exclude=excluded),
+        "model": lambda content: pipe.model.from_bytes(content),
+        **parts,
+    }
+    util.from_bytes(data, readers, excluded)
+
+
+def component_to_disk(
+    pipe: Component, path: str | Path, exclude: Iterable[str], parts: Writers, names: Iterable[str]
+) -> None:
+    """Write a component as a folder, each file whole or not at all.
+
+    Args:
+        pipe: The component.
+        path: The folder.
+        exclude: Names of parts that are left out.
+        parts: Name to what makes the bytes of a part of its own.
+        names: Names of all parts that it can have: files of parts that it does not have now are
+            removed.
+    """
+    excluded = set(exclude)
+    writers: dict[str, Callable[[Path], Any]] = {
+        "cfg": lambda file: srsly.write_json(file, pipe.changed_settings()),
+        "vocab": lambda file: pipe.vocab.to_disk(file, exclude=excluded),
+        "model": lambda file: pipe.model.to_disk(file),
+        **{name: _write_part(parts.get(name)) for name in names},
+    }
+    util.to_disk(path, writers, excluded)
+
+
+def component_from_disk(
+    pipe: Component, path: str | Path, exclude: Iterable[str], parts: Readers
+) -> None:
+    """Load the folder that `component_to_disk` wrote.
+
+    Args:
+        pipe: A component of the same config.
+        path: The folder.
+        exclude: Names of parts that are not loaded.
+        parts: Name to what reads the bytes of a part of its own, if it is there.
+    """
+    excluded = set(exclude)
+    readers: dict[str, Callable[[Path], Any]] = {
+        "cfg": lambda file: pipe.change_settings(srsly.read_json(file)),
+        "vocab": lambda file: pipe.vocab.from_disk(file, exclude=excluded),
+        "model": lambda file: pipe.model.from_disk(file),
+    }
+    for name, read in parts.items():
+        if (Path(path) / name).exists():
+            readers[name] = _read_part(read)
+    util.from_disk(path, readers, excluded)
+
+
+def _write_part(make: Callable[[], bytes] | None) -> Callable[[Path], None]:
+    def write(file: Path) -> None:
+        if make is None:
+            file.unlink(missing_ok=True)
+            return
+        content = make()
+        with atomic_path(file) as temporary:
+            temporary.write_bytes(content)
+
+    return write
+
+
+def _read_part(read: Callable[[bytes], Any]) -> Callable[[Path], Any]:
+    return lambda file: read(file.read_bytes())
