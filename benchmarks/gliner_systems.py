@@ -51,13 +51,15 @@ def load_pipeline(folder: Path) -> Language:
 def run_pipeline(nlp: Language, task: Task) -> Entities:
     """Run our component, from texts to annotated Docs."""
     cfg = {"gliner": {"labels": list(task.labels), "threshold": task.threshold}}
-    groups = [doc.spans["sc"] for doc in nlp.pipe(task.texts, component_cfg=cfg)]
+    docs = nlp.pipe(task.texts, component_cfg=cfg)
     return [
         [
             (*offsets, span.label_)
-            for span, offsets in zip(group, group.attrs["chars"].tolist(), strict=True)
+            for span, offsets in zip(
+                doc.spans["sc"], doc.spans["sc"].attrs["chars"].tolist(), strict=True
+            )
         ]
-        for group in groups
+        for doc in docs
     ]
 
 
