@@ -1,4 +1,4 @@
-"""The peak memory of this process, since a moment of one's choice. Linux only."""
+"""The peak memory of this process. Linux only."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def peak_mib(*, reset: bool = False) -> float:
-    """Highest resident memory in MiB, since the start or since the last reset.
+    """Return the highest resident memory in MiB since the start or the last reset.
 
     Args:
-        reset: Forget earlier peaks first, so that the answer is what is held right now.
+        reset: Whether to forget earlier peaks first, so that the result is the current memory.
     """
     if reset:
         Path("/proc/self/clear_refs").write_text("5")

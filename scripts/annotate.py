@@ -1,8 +1,8 @@
-"""Annotate a text with an installed pipeline, paragraph by paragraph, and show what was found.
+"""Annotate a text with an installed pipeline, paragraph by paragraph, and print the result.
 
     python scripts/annotate.py en_modernbert_demo assets/demo.txt
 
-The exit status is 1 if a component that is there had nothing to show: no category, or no entity in
+The exit status is 1 if a component of the pipeline predicts nothing: no category, or no entity in
 the whole text.
 """
 
@@ -39,7 +39,7 @@ def main(pipeline: str, path: Path) -> None:
 
 
 def describe(doc: Doc) -> str:
-    """Make a small table of a Doc: its category, how it begins, and its entities by label."""
+    """Format a Doc: its category, its first words, and its entities by label."""
     category = max(doc.cats, key=doc.cats.__getitem__, default=None)
     title = "" if category is None else f"{category} ({doc.cats[category]:.2f})\n"
     start = doc.text if len(doc.text) <= WIDTH else f"{doc.text[: WIDTH - 4].rstrip()} ..."

@@ -18,7 +18,7 @@ mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "report", "font.siz
 
 
 def draw_confusions(gold: Sequence[str], predicted: Sequence[str], names: Sequence[str]) -> str:
-    """Draw which category was taken for which.
+    """Draw the confusion matrix of categories.
 
     Args:
         gold: True category of each text.
@@ -37,13 +37,13 @@ def draw_confusions(gold: Sequence[str], predicted: Sequence[str], names: Sequen
 def draw_scores(
     right: Sequence[float], wrong: Sequence[float], what: str, *, threshold: float | None = None
 ) -> str:
-    """Draw how the scores of right and of wrong answers are distributed.
+    """Draw the distributions of the scores of correct and wrong predictions.
 
     Args:
-        right: Scores of the right answers, 0 to 1.
-        wrong: Scores of the wrong ones.
-        what: What has the scores.
-        threshold: Score from which on an answer counts.
+        right: Scores of the correct predictions, 0 to 1.
+        wrong: Scores of the wrong ones, 0 to 1.
+        what: Name of the predictions.
+        threshold: Score above which a prediction counts.
     """
     figure = Figure(figsize=(5, 2.8))
     axes = figure.subplots()
@@ -64,7 +64,7 @@ def draw_curves(
     *,
     logarithmic: bool = False,
 ) -> str:
-    """Draw numbers over the steps of the training.
+    """Draw curves over the steps of the training.
 
     Args:
         steps: Steps.
@@ -75,7 +75,7 @@ def draw_curves(
     figure = Figure(figsize=(5, 2.8))
     axes = figure.subplots()
     for name, values in curves.items():
-        # A logarithm has no place for 0: the line begins where there is something.
+        # A logarithmic axis cannot show 0.
         shown = [value if value > 0 or not logarithmic else np.nan for value in values]
         axes.plot(steps, shown, marker=".", label=name)
     axes.set(xlabel="step", ylabel=ylabel)
@@ -87,14 +87,14 @@ def draw_curves(
 
 
 def label_colors(labels: Iterable[str]) -> dict[str, str]:
-    """Give each label a pale colour of its own, that black text can be read on."""
+    """Assign each label a pale color, on which black text is legible."""
     palette = mpl.colormaps["Pastel1"].colors
     names = sorted(labels)
     return {name: mpl.colors.to_hex(palette[i % len(palette)]) for i, name in enumerate(names)}
 
 
 def to_svg(figure: Figure) -> str:
-    """Give a figure as an element of a page."""
+    """Return a figure as an SVG element."""
     file = io.StringIO()
     figure.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None})
     svg = file.getvalue()

@@ -12,12 +12,12 @@ import srsly
 import typer
 from wasabi import msg
 
-# For a score of all labels together, where those of single labels are.
+# The scores of single labels that belong to a score of all labels.
 PER_TYPE = {"cats_macro_f": "cats_f_per_type", "ents_f": "ents_per_type"}
 
 
 def main(score: str, paths: list[Path]) -> None:
-    """Print SCORE and what it is made of, a column for each of PATHS, files of `spacy evaluate`."""
+    """Print SCORE by label, with a column for each of PATHS, files of `spacy evaluate`."""
     results = [srsly.read_json(path) for path in paths]
     labels = dict.fromkeys(label for data in results for label in per_type(data, score))
     rows = [(label, *(percent(per_type(d, score).get(label)) for d in results)) for label in labels]
@@ -27,12 +27,12 @@ def main(score: str, paths: list[Path]) -> None:
 
 
 def per_type(data: dict[str, Any], score: str) -> dict[str, float]:
-    """Give the F of each label."""
+    """Return the F of each label."""
     return {label: values["f"] for label, values in (data.get(PER_TYPE[score]) or {}).items()}
 
 
 def percent(value: float | None) -> str:
-    """Print a share in per cent."""
+    """Format a share in percent."""
     return "-" if value is None else f"{100 * value:.1f}"
 
 

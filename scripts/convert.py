@@ -1,24 +1,24 @@
 """Annotated sentences -> corpus/{train,dev,test}.spacy and the raw text of the training part.
 
-Every sentence becomes one Doc: its entities in `doc.ents`, its domain in `doc.cats` (all domains
-present, one of them 1.0). The training part also holds its sentences in paragraphs of three, since
-a pipeline that has seen only single sentences takes every word after a full stop for a name. The
-raw text, one sentence a line, is what the tokenizer learns from; it is cut from the training part
-alone, so that the test sentences stay unseen.
+Every sentence becomes one Doc with its entities in `doc.ents` and its domain in `doc.cats` (all
+domains are present, one of them is 1.0). The training part also has its sentences in paragraphs of
+three, because a pipeline that is trained on single sentences only takes every word after a period
+for a name. The tokenizer is trained on the raw text, one sentence per line. It is that of the
+training part alone, so that the test sentences stay unseen.
 """
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from hashlib import sha256
 from pathlib import Path
 
 import spacy
 import typer
-from sentences import DOMAINS, FormatError, Sentence, join_sentences, read_sentences
+from corpus_files import FormatError, exit_with, write_docs
+from sentences import DOMAINS, Sentence, join_sentences, read_sentences
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc
 from wasabi import msg
 
 DEV_SHARE = TEST_SHARE = 0.15
@@ -26,7 +26,7 @@ PARAGRAPH = 3
 
 
 def main(path: Path, corpus: Path, lang: str = "en") -> None:
-    """Convert PATH into the folder CORPUS and say how much went where."""
+    """Convert the file PATH to the folder CORPUS, and print the size of each part."""
     nlp = spacy.blank(lang)
     rows = []
     try:
@@ -37,11 +37,9 @@ def main(path: Path, corpus: Path, lang: str = "en") -> None:
         }
         docs["train"] += [make_doc(nlp, paragraph) for paragraph in paragraphs(parts["train"])]
     except FormatError as error:
-        msg.fail(str(path), str(error))
-        sys.exit(1)
-    corpus.mkdir(parents=True, exist_ok=True)
+        exit_with(path, error)
     for part, sentences in parts.items():
-        DocBin(docs=docs[part]).to_disk(corpus / f"{part}.spacy")
+        write_docs(corpus / f"{part}.spacy", docs[part])
         entities = sum(len(sentence.entities) for sentence in sentences)
         domains = Counter(sentence.domain for sentence in sentences)
         rows.append([part, len(sentences), entities, *(domains[domain] for domain in DOMAINS)])
@@ -51,19 +49,19 @@ def main(path: Path, corpus: Path, lang: str = "en") -> None:
 
 
 def split(sentences: list[Sentence]) -> dict[str, list[Sentence]]:
-    """Share the sentences out: 70 % train, 15 % dev, 15 % test of every domain.
+    """Split the sentences of every domain: 70 % train, 15 % dev, 15 % test.
 
-    The order within a domain is that of the texts' hashes: no seed to keep, nothing to do with
-    the order in the file, and a new sentence moves few of the others.
+    Within a domain, sentences are sorted by the hashes of their texts: that requires no seed, does
+    not depend on the order in the file, and a new sentence moves few of the others.
     """
     parts: dict[str, list[Sentence]] = {"train": [], "dev": [], "test": []}
     for domain in DOMAINS:
-        ours = [sentence for sentence in sentences if sentence.domain == domain]
-        ours.sort(key=text_hash)
-        dev, test = round(len(ours) * DEV_SHARE), round(len(ours) * TEST_SHARE)
-        parts["dev"] += ours[:dev]
-        parts["test"] += ours[dev : dev + test]
-        parts["train"] += ours[dev + test :]
+        own = [sentence for sentence in sentences if sentence.domain == domain]
+        own.sort(key=text_hash)
+        dev, test = round(len(own) * DEV_SHARE), round(len(own) * TEST_SHARE)
+        parts["dev"] += own[:dev]
+        parts["test"] += own[dev : dev + test]
+        parts["train"] += own[dev + test :]
     return parts
 
 
@@ -71,22 +69,22 @@ def paragraphs(sentences: list[Sentence]) -> list[Sentence]:
     """Join sentences of one domain that follow each other, a few at a time."""
     joined = []
     for domain in DOMAINS:
-        ours = [sentence for sentence in sentences if sentence.domain == domain]
-        for start in range(0, len(ours), PARAGRAPH):
-            joined.append(join_sentences(ours[start : start + PARAGRAPH]))
+        own = [sentence for sentence in sentences if sentence.domain == domain]
+        for start in range(0, len(own), PARAGRAPH):
+            joined.append(join_sentences(own[start : start + PARAGRAPH]))
     return joined
 
 
 def text_hash(sentence: Sentence) -> str:
-    """The sort key of the split."""
+    """Return the sort key of the split."""
     return sha256(sentence.text.encode("utf8")).hexdigest()
 
 
 def make_doc(nlp: Language, sentence: Sentence) -> Doc:
-    """Tokenize a sentence and put its annotation on it.
+    """Tokenize a sentence and annotate it.
 
     Raises:
-        FormatError: an entity starts or ends in the middle of a token.
+        FormatError: An entity starts or ends in the middle of a token.
     """
     doc = nlp.make_doc(sentence.text)
     spans = []
@@ -95,11 +93,11 @@ def make_doc(nlp: Language, sentence: Sentence) -> Doc:
         if span is None:
             surface = sentence.text[entity.start : entity.end]
             raise FormatError(
-                f"line {sentence.line}: {surface!r} does not end where the tokens end: "
+                f"line {sentence.line}: {surface!r} does not start and end between tokens: "
                 f"{[token.text for token in doc]}"
             )
         spans.append(span)
-    doc.set_ents(spans)  # all other tokens are marked "outside", so no entity counts as "none"
+    doc.set_ents(spans)  # all other tokens are marked as "outside", not as missing
     doc.cats = {domain: float(domain == sentence.domain) for domain in DOMAINS}
     return doc
 

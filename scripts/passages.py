@@ -1,26 +1,25 @@
-r"""Annotated passages of `assets/passages/`, and how they become a corpus that GLiNER learns from.
+r"""Annotated passages of `assets/passages/` -> a corpus to train a GLiNER on.
 
     python scripts/passages.py assets/passages corpus/generalist
 
-A file has blocks. A block has a topic, the types that were looked for, each in several phrasings,
-and passages with their entities in square brackets, in the format of `sentences.py`:
+A file has blocks. A block has a topic, its entity types, each in several phrasings, and passages
+with their entities in square brackets, in the format of `sentences.py`:
 
     == lighthouses
     types: lighthouse / beacon; engineer / builder of structures
     The [Bell Rock Lighthouse|lighthouse] was completed by [Robert Stevenson|engineer].
 
-All mentions of a block's types are marked in its passages, and nothing is known about other types:
-so every Doc carries the labels of its own block. The first phrasing is the label; the others go to
-`phrases.json`, together with those of `assets/phrases.txt`, of which training draws one each time.
+All mentions of a block's types are marked in its passages; mentions of other types are not. Every
+Doc therefore has the labels of its own block. The first phrasing is the label. All phrasings go to
+`phrases.json`, together with those of `assets/phrases.txt`; training draws one of them each time.
 
-Where a block has "person" beside "novelist", a novelist is no "person" in it. So that the model
-knows novelists for persons, too, `general.spacy` has such passages with general types only, as
-`assets/general.txt` says which types are kinds of which.
+In a block with both "person" and "novelist", a novelist is not marked as "person". For the model to
+learn that novelists are persons, `general.spacy` has such passages with general types only;
+`assets/general.txt` says which types are subtypes of which.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,20 +27,20 @@ from pathlib import Path
 import spacy
 import srsly
 import typer
-from sentences import Entity, FormatError, Sentence, parse_marked
+from corpus_files import SPANS, FormatError, exit_with, read_lines, write_docs
+from sentences import Entity, Sentence, parse_marked
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc
 from wasabi import msg
 
 from spacy_modernbert.pipeline.gliner.annotations import EXTENSION, install_extension
 
-SPANS = "sc"
 TOPIC, TYPES = "== ", "types:"
 
 
 @dataclass(frozen=True)
 class Block:
-    """A topic with its types (the first phrasing is the label) and its annotated passages."""
+    """A topic with its types (their first phrasing is the label) and its annotated passages."""
 
     topic: str
     types: tuple[tuple[str, ...], ...]
@@ -49,17 +48,18 @@ class Block:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What was looked for in each of the passages."""
+        """The labels of each passage."""
         return tuple(phrasings[0] for phrasings in self.types)
 
 
 def main(folder: Path, corpus: Path, lang: str = "en") -> None:
-    """Convert the files of FOLDER into passages.spacy and phrases.json in the folder CORPUS."""
+    """Convert the files of FOLDER to a corpus in the folder CORPUS."""
     nlp = spacy.blank(lang)
     install_extension()
     phrases = read_phrases(folder.parent / "phrases.txt")
-    kinds = read_phrases(folder.parent / "general.txt")
-    docs, general = DocBin(store_user_data=True), DocBin(store_user_data=True)
+    subtypes = read_phrases(folder.parent / "general.txt")
+    docs: list[Doc] = []
+    general: list[Doc] = []
     blocks = 0
     for path in sorted(folder.glob("*.txt")):
         try:
@@ -69,16 +69,14 @@ def main(folder: Path, corpus: Path, lang: str = "en") -> None:
                     known = phrases.setdefault(phrasings[0], [])
                     known += [words for words in phrasings if words not in known]
                 for passage in block.passages:
-                    docs.add(make_doc(nlp, passage, block.labels))
-                names = tuple(name for name in kinds if name in block.labels)
-                for passage in generalize(block, kinds):
-                    general.add(make_doc(nlp, passage, names))
+                    docs.append(make_doc(nlp, passage, block.labels))
+                names = tuple(name for name in subtypes if name in block.labels)
+                for passage in generalize(block, subtypes):
+                    general.append(make_doc(nlp, passage, names))
         except FormatError as error:
-            msg.fail(str(path), str(error))
-            sys.exit(1)
-    corpus.mkdir(parents=True, exist_ok=True)
-    docs.to_disk(corpus / "passages.spacy")
-    general.to_disk(corpus / "general.spacy")
+            exit_with(path, error)
+    write_docs(corpus / "passages.spacy", docs, store_user_data=True)
+    write_docs(corpus / "general.spacy", general, store_user_data=True)
     srsly.write_json(corpus / "phrases.json", phrases)
     words = sum(map(len, phrases.values()))
     msg.good(f"{len(docs)} passages of {blocks} topics; {len(phrases)} types in {words} phrasings")
@@ -88,14 +86,14 @@ def read_blocks(path: Path) -> Iterator[Block]:
     """Read the blocks of a file. Raises `FormatError` for the first line that is wrong."""
     topic, types = "", ()
     passages: list[Sentence] = []
-    for number, line in enumerate(path.read_text(encoding="utf8").splitlines(), start=1):
+    for number, line in read_lines(path, comment="# "):
         if line.startswith(TOPIC):
             if topic:
                 yield Block(topic, types, tuple(passages))
             topic, types, passages = line.removeprefix(TOPIC).strip(), (), []
         elif line.startswith(TYPES):
             types = read_types(line.removeprefix(TYPES), number)
-        elif line.strip() and not line.startswith("# "):
+        else:
             labels = [phrasings[0] for phrasings in types]
             passages.append(Sentence(topic, *parse_marked(line, number, labels), number))
     if topic:
@@ -103,38 +101,37 @@ def read_blocks(path: Path) -> Iterator[Block]:
 
 
 def read_types(line: str, number: int) -> tuple[tuple[str, ...], ...]:
-    """Read the list of a block's types."""
+    """Read the types of a block. Raises `FormatError`."""
     types = tuple(
         tuple(words.strip() for words in one.split("/")) for one in line.split(";") if one.strip()
     )
     labels = [phrasings[0] for phrasings in types]
     if len(set(labels)) < len(labels) or not all(all(phrasings) for phrasings in types):
-        raise FormatError(f"line {number}: a type is empty, or there twice")
+        raise FormatError(f"line {number}: a type is empty, or occurs twice")
     return types
 
 
 def read_phrases(path: Path) -> dict[str, list[str]]:
-    """Read `label = phrasing / phrasing` lines: the label itself is the first phrasing."""
+    """Read lines `label = phrasing / phrasing`. The label itself is the first phrasing."""
     phrases: dict[str, list[str]] = {}
-    for line in path.read_text(encoding="utf8").splitlines():
-        if line.strip() and not line.startswith("#"):
-            label, _, others = line.partition(" = ")
-            phrases[label] = [label, *(words.strip() for words in others.split("/"))]
+    for _, line in read_lines(path):
+        label, _, others = line.partition(" = ")
+        phrases[label] = [label, *(words.strip() for words in others.split("/"))]
     return phrases
 
 
-def generalize(block: Block, kinds: dict[str, list[str]]) -> Iterator[Sentence]:
-    """Give the passages of a block that has general types, with entities of these alone."""
-    known = {kind: name for name in kinds if name in block.labels for kind in kinds[name]}
-    for passage in block.passages if known else ():
+def generalize(block: Block, subtypes: dict[str, list[str]]) -> Iterator[Sentence]:
+    """Yield the passages of a block that has general types, with entities of these types only."""
+    general = {one: name for name in subtypes if name in block.labels for one in subtypes[name]}
+    for passage in block.passages if general else ():
         found = [
-            Entity(e.start, e.end, known[e.label]) for e in passage.entities if e.label in known
+            Entity(e.start, e.end, general[e.label]) for e in passage.entities if e.label in general
         ]
         yield Sentence(passage.domain, passage.text, tuple(found), passage.line)
 
 
 def make_doc(nlp: Language, passage: Sentence, labels: tuple[str, ...]) -> Doc:
-    """Tokenize a passage and put spans and labels on it; spans within tokens grow to whole ones."""
+    """Tokenize a passage and annotate it. Spans that end inside a token grow to the whole token."""
     doc = nlp.make_doc(passage.text)
     doc.spans[SPANS] = [
         doc.char_span(entity.start, entity.end, label=entity.label, alignment_mode="expand")

@@ -1,11 +1,11 @@
-"""Show on one page what pipelines do with annotated texts.
+"""Show the predictions of pipelines on annotated texts on one HTML page.
 
     python scripts/report.py metrics/report.html "Entities=models/zero_shot,corpus/test.spacy"
 
 Each section is TITLE=PIPELINE,GOLD or TITLE=PIPELINE,GOLD,LOG, with the log that ConsoleLogger
-wrote in training. The page needs no other file and no network: scores, a confusion matrix, how sure
-a pipeline is when it is right and when it is wrong, the curves of its training, and texts with what
-was found in them.
+wrote in training. The page requires no other file and no network. It shows scores, a confusion
+matrix, the scores of correct and wrong predictions, the curves of the training, and texts with
+their predictions.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ import jinja2
 import spacy
 import srsly
 import typer
-from answers import (
-    best,
-    category_answers,
-    keys,
-    missed,
-    read_low,
-    run,
-    span_answers,
-    span_scores,
-)
 from charts import draw_confusions, draw_curves, draw_scores, label_colors
+from predictions import (
+    category_predictions,
+    entity_keys,
+    missed_entities,
+    predict,
+    predict_below_threshold,
+    span_predictions,
+    span_scores,
+    top_category,
+)
 from spacy import displacy
 from spacy.language import Language
 from spacy.scorer import Scorer
@@ -61,7 +61,7 @@ def main(
 
 
 def read_section(text: str) -> tuple[str, str, Path, Path | None]:
-    """Read what a section is about: its title, pipeline, annotated texts and log."""
+    """Split a section into its title, pipeline, annotated texts and log."""
     title, equals, rest = text.rpartition("=")
     paths = rest.split(",")
     if not equals or len(paths) not in (2, 3):
@@ -72,9 +72,9 @@ def read_section(text: str) -> tuple[str, str, Path, Path | None]:
 def make_section(
     title: str, pipeline: str, gold: Path, log: Path | None, *, most: int, progress: bool
 ) -> dict[str, Any]:
-    """Run one pipeline, and give all that the page shows of it."""
+    """Run one pipeline, and return its section of the page."""
     nlp = spacy.load(pipeline)
-    examples = run(nlp, gold, progress=progress)
+    examples = predict(nlp, gold, progress=progress)
     names = [name for name in nlp.pipe_names if name != "transformer"]
     curves = [] if log is None else list(curve_charts(log))
     colors = label_colors({ent.label_ for e in examples for d in (e.x, e.y) for ent in d.ents})
@@ -82,21 +82,21 @@ def make_section(
         "title": title,
         "summary": f"{', '.join(names)} on {len(examples)} texts that were not trained on",
         "tables": list(score_tables(Scorer(nlp).score(examples))),
-        "charts": [*answer_charts(nlp, examples), *curves],
+        "charts": [*prediction_charts(nlp, examples), *curves],
         "texts": [describe(example, colors) for example in spread(examples, most)],
         "n_texts": len(examples),
     }
 
 
 def spread(examples: Sequence[Example], most: int) -> Sequence[Example]:
-    """Choose examples from the whole file, at even distances."""
+    """Choose examples at even distances."""
     if len(examples) <= most:
         return examples
     return [examples[i * len(examples) // most] for i in range(most)]
 
 
 def score_tables(scores: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give precision, recall and F of entities and categories, as far as there are any."""
+    """Yield tables of precision, recall and F of entities and categories."""
     for title, per_type, prefix in (
         ("Entities", "ents_per_type", "ents"),
         ("Categories", "cats_f_per_type", "cats_macro"),
@@ -112,28 +112,30 @@ def score_tables(scores: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def percents(values: dict[str, float | None]) -> list[str]:
-    """Print precision, recall and F in per cent."""
+    """Format precision, recall and F in percent."""
     return [f"{100 * (values[key] or 0.0):.1f}" for key in PRF]
 
 
-def answer_charts(nlp: Language, examples: Sequence[Example]) -> Iterator[dict[str, str]]:
-    """Draw the confusions of categories, and the scores of right and wrong answers."""
-    pairs = [(best(e.reference), best(e.predicted)) for e in examples if e.reference.cats]
+def prediction_charts(nlp: Language, examples: Sequence[Example]) -> Iterator[dict[str, str]]:
+    """Draw the confusions of categories, and the scores of correct and wrong predictions."""
+    pairs = [
+        (top_category(e.reference), top_category(e.predicted)) for e in examples if e.reference.cats
+    ]
     if pairs and any(example.predicted.cats for example in examples):
         gold, predicted = [g for g, _ in pairs], [p for _, p in pairs]
         svg = draw_confusions(gold, predicted, sorted({*gold, *predicted}))
         caption = "Which category was taken for which"
         yield {"id": "confusion-matrix", "svg": svg, "caption": caption}
-    categories = category_answers(examples)
+    categories = category_predictions(examples)
     if categories:
-        svg = draw_scores(categories.right, categories.wrong, "the best category")
+        svg = draw_scores(categories.correct, categories.wrong, "the best category")
         caption = "Scores of the best category, right and wrong"
         yield {"id": "category-scores", "svg": svg, "caption": caption}
     references = [example.reference for example in examples]
-    docs, threshold = read_low(nlp, references)
-    spans = span_answers(docs or [example.predicted for example in examples], references)
+    docs, threshold = predict_below_threshold(nlp, references)
+    spans = span_predictions(docs or [example.predicted for example in examples], references)
     if spans:
-        svg = draw_scores(spans.right, spans.wrong, "spans", threshold=threshold)
+        svg = draw_scores(spans.correct, spans.wrong, "spans", threshold=threshold)
         caption = "Scores of spans, right and wrong; those above the threshold are found"
         yield {"id": "entity-scores", "svg": svg, "caption": caption}
 
@@ -159,11 +161,11 @@ def curve_charts(log: Path) -> Iterator[dict[str, str]]:
 
 
 def describe(example: Example, colors: dict[str, str]) -> dict[str, Any]:
-    """Show one text: its category, its entities with their scores, and what was missed."""
+    """Return one text: its category, its entities with their scores, and missed entities."""
     doc, annotated = example.predicted, example.reference
-    scores, gold = span_scores(doc), keys(annotated)
+    scores, gold = span_scores(doc), entity_keys(annotated)
     entities = []
-    for start, end, label in sorted(keys(doc)):
+    for start, end, label in sorted(entity_keys(doc)):
         score = scores.get((start, end, label))
         kind = "right" if (start, end, label) in gold else "wrong"
         # `ner` has no scores.
@@ -172,10 +174,10 @@ def describe(example: Example, colors: dict[str, str]) -> dict[str, Any]:
     manual = {"text": doc.text, "ents": entities, "title": None}
     options = {"template": ENTITY, "colors": colors}
     rendered = displacy.render(manual, style="ent", manual=True, options=options, jupyter=False)
-    found, wanted = (best(doc), best(annotated)) if doc.cats else ("", "")
+    found, wanted = (top_category(doc), top_category(annotated)) if doc.cats else ("", "")
     category = f"{found} {doc.cats.get(found, 0.0):.2f}" if found else ""
     other = wanted if annotated.cats and found != wanted else ""
-    lost = missed(example) if annotated.has_annotation("ENT_IOB") else []
+    lost = missed_entities(example) if annotated.has_annotation("ENT_IOB") else []
     return {"entities": rendered, "category": category, "annotated": other, "missed": lost}
 
 

@@ -1,4 +1,4 @@
-r"""The annotated sentences of `assets/sentences.txt`: how a line is read, and how it is written.
+r"""The format of the annotated sentences in `assets/sentences.txt`: how to read and write a line.
 
 A line is a domain, a tab, and a text with its entities in square brackets:
 
@@ -15,10 +15,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from corpus_files import FormatError, numbered_lines
+
 LABELS = ("CODE", "DATE", "MONEY", "ORG", "PERSON", "PLACE", "PRODUCT", "VERSION")
 DOMAINS = ("chat", "news", "review", "science", "support", "travel")
 
-# Either an entity in brackets or a run of plain text; in both, a backslash guards a character.
+# Either an entity in brackets or plain text; in both, a backslash escapes a character.
 PART = re.compile(
     r"\[(?P<surface>(?:\\.|[^\\\[\]|])+)\|(?P<label>[^\\\[\]|]*)\]|(?P<plain>(?:\\.|[^\\\[\]])+)"
 )
@@ -28,7 +30,7 @@ SPECIAL = re.compile(r"([\\\[\]|])")
 
 @dataclass(frozen=True)
 class Entity:
-    """A labelled stretch of a text: half-open character offsets and the label."""
+    """An entity: half-open character offsets and the label."""
 
     start: int
     end: int
@@ -37,9 +39,9 @@ class Entity:
 
 @dataclass(frozen=True)
 class Sentence:
-    """One line of the file, its brackets taken out.
+    """One line of the file without its brackets.
 
-    `line` is the number of the line it was read from, for messages; 0 where there is no file.
+    `line` is the number of that line, for messages; 0 without a file.
     """
 
     domain: str
@@ -48,20 +50,15 @@ class Sentence:
     line: int = 0
 
 
-class FormatError(ValueError):
-    """A line that cannot be read. The message names the line and what is wrong with it."""
-
-
 def read_sentences(path: Path) -> list[Sentence]:
     """Read all sentences of a file. Raises `FormatError` for the first line that is wrong."""
     return list(parse_lines(path.read_text(encoding="utf8").splitlines()))
 
 
 def parse_lines(lines: Iterable[str]) -> Iterator[Sentence]:
-    """Read lines, leaving out comments and empty ones."""
-    for number, line in enumerate(lines, start=1):
-        if line.strip() and not line.startswith("#"):
-            yield parse_line(line, number)
+    """Read lines, without comments and empty ones."""
+    for number, line in numbered_lines(lines):
+        yield parse_line(line, number)
 
 
 def parse_line(line: str, number: int = 0) -> Sentence:
@@ -98,7 +95,7 @@ def parse_marked(marked: str, number: int, labels: Sequence[str]) -> tuple[str, 
 
 
 def format_line(sentence: Sentence) -> str:
-    """Write one sentence as a line: the reverse of `parse_line`."""
+    """Format one sentence as a line: the reverse of `parse_line`."""
     parts: list[str] = []
     done = 0
     for entity in sentence.entities:
@@ -110,7 +107,7 @@ def format_line(sentence: Sentence) -> str:
 
 
 def join_sentences(sentences: list[Sentence]) -> Sentence:
-    """Make one text of sentences of one domain, with a space between them."""
+    """Join sentences of one domain into one text, with a space between them."""
     text = ""
     entities: list[Entity] = []
     for sentence in sentences:

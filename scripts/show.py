@@ -13,23 +13,23 @@ import srsly
 import typer
 from wasabi import msg
 
-# What is scored, and how spaCy's scorers name it.
-KINDS = {"entities": "ents", "spans": "spans_sc", "categories (mean)": "cats_macro"}
+# Titles of the scores, and the prefixes of spaCy's scorers.
+PREFIXES = {"entities": "ents", "spans": "spans_sc", "categories (mean)": "cats_macro"}
 
 
 def main(report: Path, scores: list[Path]) -> None:
-    """Print what each of SCORES, files of `spacy evaluate`, has in it, and where REPORT is."""
-    rows = [(path.stem, *row) for path in scores for row in kinds(srsly.read_json(path))]
+    """Print SCORES, files of `spacy evaluate`, and the path of the REPORT."""
+    rows = [(path.stem, *row) for path in scores for row in score_rows(srsly.read_json(path))]
     msg.divider("Scores on texts that were not trained on, in per cent")
     header = ("pipeline", "finds", "precision", "recall", "F", "words a second")
     msg.table(rows, header=header, divider=True, aligns=("l", "l", "r", "r", "r", "r"))
     msg.info(f"Open {report} in a browser for pictures and annotated texts")
 
 
-def kinds(data: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Give a row for each kind of answer that was scored."""
+def score_rows(data: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each kind of prediction that was scored."""
     speed = f"{data.get('speed') or 0.0:,.0f}"
-    for title, prefix in KINDS.items():
+    for title, prefix in PREFIXES.items():
         if data.get(f"{prefix}_f") is not None:
             yield (
                 title,

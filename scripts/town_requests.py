@@ -1,6 +1,6 @@
-"""The labelled messages of `assets/requests.txt`: how the file is read.
+"""The format of the labeled messages in `assets/requests.txt`.
 
-A line is a label, a tab, and a text. It belongs to the part whose heading stands above it:
+A line is a label, a tab, and a text. It belongs to the part whose heading is above it:
 
     [support]
     noise<TAB>The neighbours' party is far too loud.
@@ -8,7 +8,7 @@ A line is a label, a tab, and a text. It belongs to the part whose heading stand
 The parts are `support` (to learn from), `test`, and `scope`, whose texts fit no label and are
 marked `none`. Empty lines and lines that start with `#` are skipped.
 
-The file is not called `requests.py` since it would hide the package of that name, which spaCy uses.
+This module is not called `requests`, which would shadow the package that spaCy uses.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from corpus_files import FormatError, numbered_lines
 
 LABELS = (
     "address_change",
@@ -32,22 +34,18 @@ LABELS = (
     "waste_collection",
 )
 NO_LABEL = "none"
-# What a line may be marked with, by part.
+# The labels that lines may have, by part.
 PARTS = {"support": LABELS, "test": LABELS, "scope": (NO_LABEL,)}
 
 
 @dataclass(frozen=True)
 class Request:
-    """One message: the part it belongs to, its label, its text, and the line it stands on."""
+    """One message: its part, its label, its text, and the number of its line."""
 
     part: str
     label: str
     text: str
     line: int
-
-
-class FormatError(ValueError):
-    """A line that cannot be read. The message names the line and what is wrong with it."""
 
 
 def read_requests(path: Path) -> list[Request]:
@@ -56,23 +54,21 @@ def read_requests(path: Path) -> list[Request]:
 
 
 def parse_lines(lines: Iterable[str]) -> Iterator[Request]:
-    """Read lines, leaving out comments and empty ones.
+    """Read lines, without comments and empty ones.
 
     Raises:
-        FormatError: a heading or a line cannot be read, or a text occurs a second time.
+        FormatError: A heading or a line cannot be read, or a text occurs a second time.
     """
     part = ""
     seen: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip() or line.startswith("#"):
-            continue
+    for number, line in numbered_lines(lines):
         if line.startswith("["):
             part = parse_heading(line, number)
             continue
         request = parse_line(line, part, number)
         first = seen.setdefault(request.text, number)
         if first != number:
-            raise FormatError(f"line {number}: the text stands on line {first} already")
+            raise FormatError(f"line {number}: the text is on line {first} already")
         yield request
 
 

@@ -1,8 +1,8 @@
-"""Install packaged pipelines as a stranger would, and use them.
+"""Install packaged pipelines in an empty environment, and use them.
 
 Makes an empty virtual environment in a temporary folder, installs torch, this library (built as a
 wheel) and the pipelines' wheels with their dependencies, and runs `annotate.py` there: offline,
-outside of the project's folder, with nothing of it in reach. The folder is removed afterwards.
+outside of the project's folder and without access to it. The folder is removed afterwards.
 """
 
 from __future__ import annotations

@@ -1,8 +1,12 @@
-"""The table of all benchmarks: what is read out of their output, and what they are fed with."""
+"""The benchmarks: their table, their inputs, and how their modules import each other."""
 
+import ast
 import gzip
 import json
 import sys
+from graphlib import TopologicalSorter
+from importlib.machinery import PathFinder
+from pathlib import Path
 
 import pytest
 
@@ -25,41 +29,67 @@ gliner 1.2 s a step, ours 0.6 s: 2.00x
 def benchmarks(root, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path, str(root / "benchmarks")])
     yield
-    for name in ("all", "inputs"):
-        sys.modules.pop(name, None)
+    for path in (root / "benchmarks").glob("*.py"):
+        sys.modules.pop(path.stem, None)
 
 
 def test_rows_are_read_from_any_table():
-    from all import read_rows, to_markdown
+    from markdown_table import format_row, read_tables
 
-    rows = list(read_rows(PRINTED))
+    rows = list(read_tables(PRINTED))
     assert rows == [
         ("rows: 32 rows", "ours 1.2 s; speed-up 2.1x"),
         ("rows: 1 row", "ours 5 s"),
         ("", "gliner 1.2 s a step, ours 0.6 s: 2.00x"),
         ("accuracy: town", "ours 67.3"),
     ]
-    assert list(to_markdown([("a", *rows[0])]))[-1] == f"| a | {rows[0][0]} | {rows[0][1]} |"
+    assert format_row(("a", *rows[0])) == f"| a | {rows[0][0]} | {rows[0][1]} |"
+
+
+def test_printed_table_is_read_again():
+    from markdown_table import format_header, format_row, read_tables
+
+    printed = f"{format_header(['case', 'F1'])}\n{format_row(['town', 67.3])}\n"
+    assert list(read_tables(printed)) == [("case: town", "F1 67.3")]
 
 
 def test_every_benchmark_is_listed(root, tmp_path):
-    from all import list_benchmarks
+    from run_all import list_benchmarks
 
     scripts = {one.script for one in list_benchmarks(tmp_path, tmp_path, tmp_path)}
-    files = (root / "benchmarks").glob("*.py")
-    runnable = {path.name for path in files if "__main__" in path.read_text(encoding="utf8")}
-    assert runnable - {"all.py"} == scripts
+    assert {path.name for path in (root / "benchmarks").glob("bench_*.py")} == scripts
 
 
-def test_what_is_missing_is_named(root, tmp_path, monkeypatch):
-    import all as table
+def test_benchmarks_shadow_no_package(root):
+    """Python looks into the folder of a script first."""
+    folder = root / "benchmarks"
+    path = [entry for entry in sys.path if Path(entry) not in (folder, root)]
+    for file in folder.glob("*.py"):
+        assert PathFinder.find_spec(file.stem, path) is None, file.name
 
-    monkeypatch.setattr(table, "make_inputs", lambda corpus, folder: None)
-    monkeypatch.setattr(table, "find_spec", lambda package: None)
-    monkeypatch.setattr(table, "run", lambda one, quick: [("case", one.script)])
-    table.main(tmp_path / "table.md", corpus=tmp_path, progress=False)
+
+@pytest.mark.parametrize("folder", ["benchmarks", "scripts"])
+def test_imports_have_no_cycle(root, folder):
+    files = {path.stem: path for path in (root / folder).glob("*.py")}
+    graph = {name: imported_modules(path) & set(files) for name, path in files.items()}
+    list(TopologicalSorter(graph).static_order())
+
+
+def imported_modules(path):
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf8"))))
+    found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return found | {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+
+
+def test_missing_peers_are_named(root, tmp_path, monkeypatch):
+    import run_all
+
+    monkeypatch.setattr(run_all, "make_inputs", lambda corpus, folder: None)
+    monkeypatch.setattr(run_all, "find_spec", lambda package: None)
+    monkeypatch.setattr(run_all, "run", lambda benchmark, quick: [("case", benchmark.script)])
+    run_all.main(tmp_path / "table.md", corpus=tmp_path, progress=False)
     lines = (tmp_path / "table.md").read_text().splitlines()
-    assert "| encoder | case | encoder.py |" in lines
+    assert "| encoder | case | bench_encoder.py |" in lines
     assert "| gliner | not run | needs gliner, see the command |" in lines
 
 

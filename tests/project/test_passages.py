@@ -107,7 +107,7 @@ def test_kinds_in_the_list_are_types_of_passages(root, scripts, blocks):
 
 @pytest.mark.parametrize(
     ("wrong", "told"),
-    [("[Bell Rock|tower] is old.", "'tower' is none"), ("types: a; a", "there twice")],
+    [("[Bell Rock|tower] is old.", "'tower' is none"), ("types: a; a", "occurs twice")],
 )
 def test_passages_name_the_line_that_is_wrong(scripts, tmp_path, capsys, wrong, told):
     (tmp_path / "in").mkdir()

@@ -89,7 +89,7 @@ def test_report_names_a_section_it_cannot_read():
 
 
 def test_scores_of_spans_are_shown_and_drawn(inputs):
-    import answers
+    import predictions
     import report
 
     nlp = spacy.load(inputs / "pipeline")
@@ -98,8 +98,8 @@ def test_scores_of_spans_are_shown_and_drawn(inputs):
     doc.ents = [doc.char_span(0, 5, label="PLACE"), doc.char_span(15, 21, label="PLACE")]
     doc.spans["sc"] = list(doc.ents)
     doc.spans["sc"].attrs["scores"] = [0.25, 0.75]
-    found = answers.span_answers([doc], [gold])
-    assert (found.right, found.wrong) == ([0.75], [0.25])
+    found = predictions.span_predictions([doc], [gold])
+    assert (found.correct, found.wrong) == ([0.75], [0.25])
     text = report.describe(Example(doc, gold), {})["entities"]
     assert re.findall(r'<mark class="(\w+)".*?PLACE (0.\d+)', text) == [
         ("wrong", "0.25"),
@@ -109,7 +109,7 @@ def test_scores_of_spans_are_shown_and_drawn(inputs):
 
 def test_spans_of_gliner_below_its_threshold_are_drawn_too(tmp_path):
     """Else a picture of what is found would begin at the threshold."""
-    from answers import LOW, read_low
+    from predictions import LOW, predict_below_threshold
 
     from spacy_modernbert.gliner.checkpoint.serialization import save_folder
     from tests.gliner.tiny import LABELS, TEXTS, tiny_model
@@ -118,11 +118,11 @@ def test_spans_of_gliner_below_its_threshold_are_drawn_too(tmp_path):
     nlp = spacy.blank("en")
     config = {"labels": LABELS, "threshold": 0.9, "model": {"name": str(tmp_path / "gliner")}}
     nlp.add_pipe("gliner", config=config)
-    docs, threshold = read_low(nlp, [nlp.make_doc(text) for text in TEXTS])
+    docs, threshold = predict_below_threshold(nlp, [nlp.make_doc(text) for text in TEXTS])
     scores = [score for doc in docs for score in doc.spans["sc"].attrs["scores"]]
     assert threshold == 0.9
     assert LOW < min(scores) < 0.9
-    assert read_low(spacy.blank("en"), docs) == ([], None)
+    assert predict_below_threshold(spacy.blank("en"), docs) == ([], None)
 
 
 def test_terminal_shows_found_and_missed(inputs, monkeypatch, capsys):

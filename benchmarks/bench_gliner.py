@@ -1,53 +1,50 @@
 """Our ``gliner`` beside upstream gliner and gliner-spacy, on the same weights and texts.
 
-    python benchmarks/gliner.py --tokenizer FOLDER --texts FILE --threads 1
-    python benchmarks/gliner.py --tokenizer FOLDER --texts FILE --sizes 6x384 --repeats 3   # quick
+    python benchmarks/bench_gliner.py --tokenizer FOLDER --texts FILE --threads 1
+    python benchmarks/bench_gliner.py --tokenizer FOLDER --texts FILE --sizes 6x384 --repeats 3
 
-``--tokenizer`` is a folder with the published ModernBERT ``tokenizer.json``, ``--texts`` a file
-with a text a line, or of JSON lines with the key ``text`` (``.gz`` or not). Needed are ``pip
-install gliner==0.2.29`` and, for its column, ``pip install --no-deps --target DIR
-gliner-spacy==0.0.11`` with ``--gliner-spacy DIR``.
+``--tokenizer`` is a folder with the published ModernBERT ``tokenizer.json``. ``--texts`` is a file
+with a text a line, or of JSON lines with the key ``text`` (``.gz`` or not). The benchmark requires
+``pip install gliner==0.2.29``, and for the column of gliner-spacy ``pip install --no-deps --target
+DIR gliner-spacy==0.0.11`` and ``--gliner-spacy DIR``.
 
-The weights are random, in the shape of published checkpoints: ModernBERT of 6 layers of 384, and
-base with 22 of 768. The threshold is set so that a text has about ten candidates. Ours is timed as
-a whole, from texts to annotated Docs; upstream makes no Docs. All systems answer once before the
-clock runs, then take turns, each in a process of its own, and the median counts. With one
-thread the clock is the CPU time of the process, so that neighbours on the machine weigh less. Peak
-memory is the resident set of the process while it answers, libraries and weights included.
+The weights are random, in the shapes of published checkpoints: ModernBERT with 6 layers of 384, and
+base with 22 of 768. The threshold is set so that a text has about ten candidates. The time of ours
+is that from texts to annotated Docs; upstream makes no Docs. Each system runs in a process of its
+own. All run once before the clock starts, then they take turns, and the median counts. With one
+thread the clock is the CPU time of the process, so that its neighbors weigh less. Peak memory is
+the resident set of the process while it runs, libraries and weights included.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import multiprocessing
 import os
 import statistics
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-# This file bears the name of the package that it measures, and must not stand in its way.
-sys.path.sort(key=str(Path(__file__).parent).__eq__)
-
+from data import read_lines
 from gliner_systems import (
-    LABELS,
-    SIZES,
     Entities,
     Task,
-    build,
+    count_words,
+    decoding_share,
     find_threshold,
     make_system,
-    ours,
 )
+from labels import COMMON_LABELS
+from markdown_table import format_header, format_row
 from memory import peak_mib
+from random_gliner import SIZES, build_checkpoint
+from timing import choose_clock, cpu_name, stay_offline
 
 CANDIDATES = 10
 PEERS = {
@@ -90,16 +87,13 @@ CASES = [
 
 
 def read_words(path: Path) -> Iterator[str]:
-    """The words of a file of texts, white space between them."""
-    data = path.read_bytes()
-    for line in (gzip.decompress(data) if path.suffix == ".gz" else data).decode().splitlines():
+    """Read the words of a file of texts, as white space separates them."""
+    for line in read_lines(path):
         yield from (json.loads(line)["text"] if line.startswith("{") else line).split()
 
 
 def make_texts(path: Path, n: int, *, mixed: bool) -> tuple[str, ...]:
-    """Texts of about 100 words, as the models count them, or of 8 to 380 in a wild order."""
-    from spacy_modernbert.gliner.inference.words import split_words
-
+    """Make texts of about 100 words, as the models count them, or of 8 to 380 in mixed order."""
     lengths = [8 + 372 * (i * 13 % n) // (n - 1) for i in range(n)] if mixed else [100] * n
     words, texts = read_words(path), []
     for length in lengths:
@@ -107,18 +101,18 @@ def make_texts(path: Path, n: int, *, mixed: bool) -> tuple[str, ...]:
         count = 0
         while count < length:
             text.append(next(words))
-            count += len(split_words(text[-1]).words)
+            count += count_words(text[-1])
         texts.append(" ".join(text))
     return tuple(texts)
 
 
 def work(name: str, folder: Path, args: argparse.Namespace, pipe: Connection) -> None:
-    """Answer tasks in a process of its own: seconds, peak memory in MiB, entities."""
+    """Run tasks in a process of its own. Send seconds, peak memory in MiB, and entities."""
     import torch
 
     torch.set_num_threads(args.threads)
-    answer = make_system(name, folder, args.gliner_spacy)
-    clock = time.process_time if args.threads == 1 else time.perf_counter
+    system = make_system(name, folder, args.gliner_spacy)
+    clock = choose_clock(args.threads)
     while True:
         try:
             task = pipe.recv()
@@ -126,7 +120,7 @@ def work(name: str, folder: Path, args: argparse.Namespace, pipe: Connection) ->
             return
         peak_mib(reset=True)
         start = clock()
-        found = answer(task)
+        found = system(task)
         pipe.send((clock() - start, peak_mib(), found))
 
 
@@ -138,21 +132,21 @@ class Worker:
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=work, args=(name, folder, args, theirs))
         self.process.start()
-        theirs.close()  # so that waiting for an answer ends when the process does
+        theirs.close()  # a `recv` then ends when the process does
         self.seconds: list[float] = []
         self.peak = 0.0
         self.found: Entities = []
 
-    def ask(self, task: Task, *, counts: bool) -> None:
-        """Let it answer; the clock counts unless it is a warm-up."""
+    def run(self, task: Task, *, counts: bool) -> None:
+        """Run a task. Its time and memory count unless it is a warm-up."""
         self.pipe.send(task)
         seconds, peak, self.found = self.pipe.recv()
         if counts:
             self.seconds.append(seconds)
             self.peak = max(self.peak, peak)
 
-    def forget(self) -> None:
-        """Begin another case."""
+    def reset(self) -> None:
+        """Drop the results of the last case."""
         self.seconds, self.peak = [], 0.0
 
     def stop(self) -> None:
@@ -173,12 +167,12 @@ def workers(
             worker.stop()
 
 
-def measure(case: Case, task: Task, made: dict[str, Worker], repeats: int) -> dict:
+def measure(case: Case, task: Task, made: dict[str, Worker], repeats: int) -> dict[str, Any]:
     for worker in made.values():
-        worker.forget()
+        worker.reset()
     for turn in range(repeats + 1):
         for worker in made.values():
-            worker.ask(task, counts=turn > 0)
+            worker.run(task, counts=turn > 0)
     mine = made["ours"]
     seconds = {name: statistics.median(worker.seconds) for name, worker in made.items()}
     return {
@@ -193,12 +187,12 @@ def measure(case: Case, task: Task, made: dict[str, Worker], repeats: int) -> di
 
 
 def agreement(one: Entities, other: Entities) -> float:
-    """Share of the entities of either that both have."""
+    """Return the share of all entities that both systems found."""
     sets = [{(i, *e) for i, text in enumerate(found) for e in text} for found in (one, other)]
     return len(sets[0] & sets[1]) / max(len(sets[0] | sets[1]), 1)
 
 
-def row(result: dict) -> str:
+def result_row(result: dict[str, Any]) -> str:
     seconds, peak = result["seconds"], result["peak"]
     mine = seconds["ours"]
 
@@ -213,42 +207,14 @@ def row(result: dict) -> str:
         f"{peak['ours']:.0f} / {peak['gliner']:.0f} MiB",
         f"{result['agreement']:.1%} of {result['entities']}",
     ]
-    return "| " + " | ".join(cells) + " |"
-
-
-def decoding_share(folder: Path, task: Task) -> tuple[float, float]:
-    """Share of the whole time that goes into choosing spans, and into all behind the network."""
-    from spacy_modernbert.pipeline.gliner.component import component as module
-
-    pipe, answer = ours(folder)
-    spent = {"decode": 0.0, "set_annotations": 0.0}
-
-    def timed(function: Callable, name: str) -> Callable:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            start = time.process_time()
-            result = function(*args, **kwargs)
-            spent[name] += time.process_time() - start
-            return result
-
-        return call
-
-    answer(task)
-    module.decode = timed(module.decode, "decode")
-    pipe.set_annotations = timed(pipe.set_annotations, "set_annotations")
-    start = time.process_time()
-    answer(task)
-    whole = time.process_time() - start
-    return spent["decode"] / whole, sum(spent.values()) / whole
+    return format_row(cells)
 
 
 def describe(args: argparse.Namespace) -> str:
     import torch
 
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    cpu = next((line.split(":")[1].strip() for line in lines if "model name" in line), "unknown")
     return (
-        f"{cpu}, torch {torch.__version__}, {args.threads} thread(s), {args.n_texts} texts, "
+        f"{cpu_name()}, torch {torch.__version__}, {args.threads} thread(s), {args.n_texts} texts, "
         f"median of {args.repeats}"
     )
 
@@ -258,7 +224,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--texts", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--n-texts", type=int, default=32, help="of no multiple of 13")
+    parser.add_argument("--n-texts", type=int, default=32, help="not a multiple of 13")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--sizes", nargs="+", choices=[*SIZES], default=[*SIZES])
     parser.add_argument("--kinds", nargs="+", choices=[*PEERS], default=[*PEERS])
@@ -268,9 +234,40 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def measure_kind(
+    kind: str, size: str, texts: dict[bool, tuple[str, ...]], args: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
+    """Measure and print all cases of a kind of model."""
+    with tempfile.TemporaryDirectory() as name:
+        build_checkpoint(kind, size, args.tokenizer, Path(name))
+        folder = Path(name) / "model"
+        names = ["ours", *PEERS[kind]]
+        if args.gliner_spacy is None:
+            names = [name for name in names if name != "gliner-spacy"]
+        with workers(names, folder, args) as made:
+            for case in [c for c in CASES if c.kind == kind and args.only in c.title]:
+                task = make_task(folder, texts[case.mixed], case.n_labels, CANDIDATES)
+                result = {"size": size, **measure(case, task, made, args.repeats)}
+                print(result_row(result), flush=True)
+                yield result
+        if kind != "bi_span":
+            task = make_task(folder, texts[False], 5, 1000)
+            decoding, after = decoding_share(folder, task)
+            print(
+                f"<!-- {kind}, 5 labels, 1,000 candidates a text: decoding {decoding:.1%} "
+                f"of the time, with annotation {after:.1%} -->"
+            )
+
+
+def make_task(folder: Path, texts: tuple[str, ...], n_labels: int, candidates: int) -> Task:
+    labels = COMMON_LABELS[:n_labels]
+    return Task(texts, tuple(labels), find_threshold(folder, texts[:4], labels, candidates))
+
+
 def main() -> None:
+    stay_offline()
     args = parse()
-    # Threads that wait for work shall not burn the core that somebody else computes on.
+    # Threads that wait for work must not occupy a core that another process needs.
     os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     texts = {mixed: make_texts(args.texts, args.n_texts, mixed=mixed) for mixed in (False, True)}
@@ -278,31 +275,9 @@ def main() -> None:
     results = []
     for size in args.sizes:
         print(f"\nModernBERT {size}\n")
-        print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|")
+        print(format_header(COLUMNS))
         for kind in args.kinds:
-            with tempfile.TemporaryDirectory() as name:
-                build(kind, size, args.tokenizer, Path(name))
-                folder = Path(name) / "model"
-                names = ["ours", *PEERS[kind]]
-                if args.gliner_spacy is None:
-                    names = [name for name in names if name != "gliner-spacy"]
-                cases = [c for c in CASES if c.kind == kind and args.only in c.title]
-                with workers(names, folder, args) as made:
-                    for case in cases:
-                        labels = LABELS[: case.n_labels]
-                        some = texts[case.mixed]
-                        least = find_threshold(folder, some[:4], labels, CANDIDATES)
-                        task = Task(some, tuple(labels), least)
-                        results.append({"size": size, **measure(case, task, made, args.repeats)})
-                        print(row(results[-1]), flush=True)
-                if kind != "bi_span":
-                    least = find_threshold(folder, texts[False][:4], LABELS[:5], 1000)
-                    task = Task(texts[False], tuple(LABELS[:5]), least)
-                    decoding, behind = decoding_share(folder, task)
-                    print(
-                        f"<!-- {kind}, 5 labels, 1,000 candidates a text: decoding {decoding:.1%} "
-                        f"of the time, with annotation {behind:.1%} -->"
-                    )
+            results += measure_kind(kind, size, texts, args)
     if args.json:
         record = {"setting": describe(args), "results": results}
         args.json.write_text(json.dumps(record, indent=2) + "\n")
