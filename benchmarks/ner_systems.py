@@ -18,7 +18,7 @@ from thinc.api import Adam, warmup_linear
 
 BATCH = 8
 STOCK_RATE = 2e-4
-RATES = {"encoder_rate": 5e-5, "head_rate": 5e-4}
+RATES = {"learn_rate": 5e-5, "head_learn_rate": 5e-4}
 # Score of spaCy by which each system is compared.
 SCORES = {"ours": "ents_f", "ner": "ents_f", "spancat": "spans_sc_f"}
 
@@ -37,16 +37,11 @@ def make_examples(nlp: Language, sentences: Sequence[Sentence]) -> list[Example]
 
 def training_settings(labels: Sequence[str], steps: int, rehearse: float = 0.0) -> dict[str, Any]:
     """Return the training settings of our component: every text is read with all labels."""
-    settings = {
-        **RATES,
-        "total_steps": max(steps, 1),
-        "negative_ratio": None,
-        "drop_types": 0.0,
-        "max_types": len(labels),
+    return {
+        "optimizer": {**RATES, "total_steps": max(steps, 1)},
+        "sampling": {"negative_ratio": None, "drop_types": 0.0, "max_types": len(labels)},
+        "rehearsal": {"weight": rehearse, "labels": COMMON_LABELS},
     }
-    if rehearse:
-        settings |= {"rehearse": rehearse, "rehearse_labels": COMMON_LABELS}
-    return settings
 
 
 def add_gliner(
@@ -69,7 +64,7 @@ def add_gliner(
     if start is not None:
         config["model"]["name"] = str(start)
     else:
-        nlp.config["initialize"]["components"]["gliner"] = {"encoder": str(encoder)}
+        nlp.config["initialize"]["components"]["gliner"] = {"new_head": {"encoder": str(encoder)}}
     nlp.add_pipe("gliner", config=config)
 
 

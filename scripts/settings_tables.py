@@ -23,8 +23,8 @@ from spacy_modernbert.pipeline.gliner.config import GlinerPipeConfig, NewHeadCon
 
 HEAD = """# Settings
 
-All settings of `gliner` and `setfit_textcat`, block by block as they stand in a config. This page is
-made by `python scripts/settings_tables.py docs/settings.md` from the classes that validate them.
+All settings of `gliner` and `setfit_textcat`, block by block as they stand in a config. This page
+is made by `python scripts/settings_tables.py docs/settings.md` from the classes that validate them.
 Settings that are functions or models (`model`, `scorer`, `ents_filter`, `candidates`) are described
 in the README.
 """
