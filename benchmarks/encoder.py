@@ -166,7 +166,7 @@ def make_floor(config: ModernBertConfig, case: Case) -> Callable[[], None]:
 
 def blocks(config: ModernBertConfig, case: Case, kind: str) -> Iterator[tuple[slice, slice]]:
     """Queries and the keys they need: a full row cut by queries, a window by its own width."""
-    size, reach = (QUERIES, LONG) if kind == FULL else (config.reach, config.reach)
+    size, reach = (QUERIES, LONG) if kind == FULL else (config.half_window, config.half_window)
     start = 0
     for length in case.lengths:
         for own in range(0, length, size):

@@ -53,7 +53,7 @@ from spacy.training import Example
 from spacy.util import minibatch
 from transformers import TrainerCallback
 
-from spacy_modernbert.encoder.checkpoint import load_folder as load_encoder
+from spacy_modernbert.encoder.checkpoint import load_encoder
 from spacy_modernbert.encoder.precision import Precision
 from spacy_modernbert.gliner.checkpoint.serialization import load_folder, save_folder
 from spacy_modernbert.gliner.inference.sequences import SplitText

@@ -50,14 +50,14 @@ def measure(action: Callable[[], object]) -> dict:
 
 
 def job_build(folder: Path, layers: int) -> dict:
-    from spacy_modernbert.encoder.checkpoint import Checkpoint, save_folder
+    from spacy_modernbert.encoder.checkpoint import Checkpoint, save_encoder
     from spacy_modernbert.encoder.initialization import new_encoder
     from spacy_modernbert.encoder.modernbert_config import ModernBertConfig
     from spacy_modernbert.text.tokenizer_training import train_tokenizer
 
     tokenizer = train_tokenizer([WORDS], vocab_size=400, max_length=8192)
     config = ModernBertConfig.from_dict({"model_type": "modernbert", "num_hidden_layers": layers})
-    save_folder(Checkpoint(new_encoder(config, seed=0), tokenizer), folder)
+    save_encoder(Checkpoint(new_encoder(config, seed=0), tokenizer), folder)
     return {"mib": (folder / "model.safetensors").stat().st_size / 2**20}
 
 

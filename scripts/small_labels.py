@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from wasabi import msg
 
-from spacy_modernbert.encoder.checkpoint import Checkpoint, Encoder, load_folder, save_folder
+from spacy_modernbert.encoder.checkpoint import Checkpoint, load_encoder, save_encoder
 from spacy_modernbert.encoder.packing import PackedBatch
+from spacy_modernbert.encoder.protocol import Encoder
 from spacy_modernbert.text.tokenizer import PieceTokenizer
 
 RATE = 4e-4
@@ -50,7 +51,7 @@ def main(
     rng.shuffle(words)
     held_out, words = words[:HELD_OUT], words[HELD_OUT:]
     texts = read_texts(phrases.with_name("passages.spacy"))
-    loaded = load_folder(encoder)
+    loaded = load_encoder(encoder)
     student = take_layers(loaded.encoder, [int(layer) for layer in layers.split(",")])
     trained = [weight for weight in student.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=RATE, weight_decay=0.01, fused=True)
@@ -66,7 +67,7 @@ def main(
         nn.utils.clip_grad_norm_(trained, 5.0)
         optimizer.step()
         optimizer.zero_grad()
-    save_folder(Checkpoint(student.eval(), loaded.tokenizer), output)
+    save_encoder(Checkpoint(student.eval(), loaded.tokenizer), output)
     with torch.no_grad():
         pairs = [pool(one, loaded.tokenizer, held_out) for one in (loaded.encoder, student)]
     likeness = torch.cosine_similarity(*pairs).mean()

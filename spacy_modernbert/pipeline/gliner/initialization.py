@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from spacy.training import Example
 from thinc.api import Model
 
-from ...encoder.checkpoint import Checkpoint, load_folder
+from ...encoder.checkpoint import Checkpoint, load_encoder
 from ...encoder.hub import resolve
 from ...encoder.precision import Precision
 from ...errors import Errors, Warnings
@@ -129,4 +129,4 @@ def warn_of_lost(model: Model, batches: Iterable[Gold]) -> None:
 
 
 def _load(name: str, precision: Precision) -> Checkpoint:
-    return load_folder(resolve(name), precision=precision)
+    return load_encoder(resolve(name), precision=precision)
