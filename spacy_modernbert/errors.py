@@ -44,7 +44,7 @@ class Errors(metaclass=_Coded):
         "name of a ModernBERT checkpoint, or an architecture that accepts any Hugging Face encoder."
     )
     SM022 = (
-        "The setting {key} of config.json is {value!r}, which this encoder does not support. It "
+        "config.json holds a setting that this encoder does not support: {key} is {value!r}, but "
         "should be {need}. Check that the checkpoint is an unmodified ModernBERT."
     )
     SM023 = (

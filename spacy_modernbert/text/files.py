@@ -31,4 +31,5 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise OSError(Errors.SM047.format(path=path, reason=error)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()

@@ -36,7 +36,7 @@ def build(kind):
 def shapes(kind):
     import transformers
 
-    config = transformers.AutoConfig.for_model(kind, **SIZES, **KINDS[kind])
+    config = transformers.AutoConfig.for_model(kind, **{**SIZES, **KINDS[kind]})
     torch.manual_seed(len(kind))
     return transformers.AutoModel.from_config(config, torch_dtype=torch.float32).state_dict()
 
