@@ -51,7 +51,7 @@ def measure(action: Callable[[], object]) -> dict[str, Any]:
 
 
 def job_build(folder: str, layers: str) -> dict[str, Any]:
-    from spacy_modernbert.encoder.checkpoint import Checkpoint, save_folder
+    from spacy_modernbert.encoder.checkpoint import Checkpoint, save_encoder
     from spacy_modernbert.encoder.initialization import new_encoder
     from spacy_modernbert.encoder.modernbert_config import ModernBertConfig
     from spacy_modernbert.text.tokenizer_training import train_tokenizer
@@ -60,7 +60,7 @@ def job_build(folder: str, layers: str) -> dict[str, Any]:
     config = ModernBertConfig.from_dict(
         {"model_type": "modernbert", "num_hidden_layers": int(layers)}
     )
-    save_folder(Checkpoint(new_encoder(config, seed=0), tokenizer), Path(folder))
+    save_encoder(Checkpoint(new_encoder(config, seed=0), tokenizer), Path(folder))
     return {"mib": (Path(folder) / "model.safetensors").stat().st_size / 2**20}
 
 

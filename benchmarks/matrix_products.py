@@ -50,12 +50,12 @@ def blocks(
     config: ModernBertConfig, lengths: Sequence[int], kind: str
 ) -> Iterator[tuple[slice, slice]]:
     """Yield blocks of queries with the keys that they attend to."""
-    size, reach = (QUERIES, max(lengths)) if kind == FULL else (config.reach, config.reach)
+    size, window = (QUERIES, max(lengths)) if kind == FULL else (config.half_window, config.half_window)
     start = 0
     for length in lengths:
         for begin in range(0, length, size):
             end = min(begin + size, length)
-            first, last = max(0, begin - reach), min(length, end + reach)
+            first, last = max(0, begin - window), min(length, end + window)
             yield slice(start + begin, start + end), slice(start + first, start + last)
         start += length
 

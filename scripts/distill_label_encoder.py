@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from wasabi import msg
 
-from spacy_modernbert.encoder.checkpoint import Checkpoint, Encoder, load_folder, save_folder
+from spacy_modernbert.encoder.checkpoint import Checkpoint, load_encoder, save_encoder
+from spacy_modernbert.encoder.protocol import Encoder
 from spacy_modernbert.encoder.packing import PackedBatch
 from spacy_modernbert.text.tokenizer import PieceTokenizer
 
@@ -51,7 +52,7 @@ def main(
     passages = [
         [token.text for token in doc] for doc in read_docs(phrases.with_name("passages.spacy"))
     ]
-    loaded = load_folder(encoder)
+    loaded = load_encoder(encoder)
     teacher, tokenizer = loaded.encoder, loaded.tokenizer
     student = copy_layers(teacher, [int(layer) for layer in layers.split(",")])
     trained = [weight for weight in student.parameters() if weight.requires_grad]
@@ -70,7 +71,7 @@ def main(
         nn.utils.clip_grad_norm_(trained, 5.0)
         optimizer.step()
         optimizer.zero_grad()
-    save_folder(Checkpoint(student.eval(), tokenizer), output)
+    save_encoder(Checkpoint(student.eval(), tokenizer), output)
     with torch.no_grad():
         pairs = [pool(one, tokenizer, held_out) for one in (teacher, student)]
     similarity = torch.cosine_similarity(*pairs).mean()

@@ -20,82 +20,79 @@ class Errors(metaclass=_Coded):
     """Messages of exceptions."""
 
     SM001 = (
-        "There is no tokenizer.json in '{folder}' (found: {there}). Write one once, with any "
+        "The folder '{folder}' has no tokenizer.json (found: {found}). Create it once, with any "
         "version of transformers that can read this checkpoint: "
         "AutoTokenizer.from_pretrained(checkpoint).save_pretrained('{folder}')."
     )
     SM002 = (
-        "Cannot read {file} from {source}: {error}. The file is damaged or was written for another "
-        "program; copy it again, or save the tokenizer once more with "
+        "Can't read {file} from {source}: {error}. The file is damaged or belongs to another "
+        "program. Copy it again, or save the tokenizer again with "
         "AutoTokenizer.from_pretrained(checkpoint).save_pretrained(folder)."
     )
     SM003 = (
-        "The setting `max_length` leaves room for {capacity} pieces in a window once the special "
-        "tokens are in it. Set it so that at least 1 fits."
+        "The setting `max_length` leaves room for {capacity} pieces in a window beside the special "
+        "tokens. Raise it so that at least 1 fits."
     )
     SM004 = (
-        "The setting `overlap` (neighbouring windows overlap by this many pieces) is {overlap}. It "
-        "has to be at least 0 and less than the {capacity} pieces that a window holds: lower "
-        "`overlap` or raise `max_length`."
+        "The setting `overlap` (pieces that neighboring windows share) is {overlap}. It has to be "
+        "at least 0 and less than the {capacity} pieces of a window. Lower `overlap` or raise "
+        "`max_length`."
     )
 
     # The encoder network
     SM020 = (
-        "This is not a ModernBERT configuration: its model_type is '{found}'. Give a folder or hub "
-        "name of a ModernBERT checkpoint, or use an architecture that takes any Hugging Face encoder."
-    )
-    SM021 = (
-        "config.json holds settings this version does not know: {keys}. They may change what the "
-        "network computes. Remove them if they don't, or update spacy_modernbert."
+        "This is not a ModernBERT configuration: its model_type is '{found}'. Use the folder or hub "
+        "name of a ModernBERT checkpoint, or an architecture that accepts any Hugging Face encoder."
     )
     SM022 = (
-        "config.json holds a setting this encoder can't take: {key} is {value!r}, and should be "
-        "{need}. Check that the checkpoint is an unmodified ModernBERT."
+        "config.json holds a setting that this encoder does not support: {key} is {value!r}, but "
+        "should be {need}. Check that the checkpoint is an unmodified ModernBERT."
     )
     SM023 = (
-        "config.json contradicts itself: {one} is {one_value!r}, but {other} is {other_value!r}. "
-        "Correct the one that is wrong; the checkpoint's own documentation should say which."
+        "Two settings of config.json contradict each other: {one} is {one_value!r}, but {other} is "
+        "{other_value!r}. Correct the wrong one; the documentation of the checkpoint should tell "
+        "which it is."
     )
     SM024 = "Unknown precision '{precision}'. Choose one of: {choices}."
 
-    # Checkpoints (encoder/hub.py, storage.py, checkpoint.py, foreign.py)
+    # Checkpoints (encoder/hub.py, storage.py, weights.py, checkpoint.py, hf_encoder.py)
     SM040 = (
-        "Can't find the checkpoint '{name}': {reason}. Give the path of a folder that holds "
-        "config.json, tokenizer.json and model.safetensors, or download the checkpoint once on a "
-        "machine with a network: `huggingface-cli download {name}`."
+        "Can't find the checkpoint '{name}': {reason}. Check the spelling: a checkpoint is a folder "
+        "that holds config.json, tokenizer.json and model.safetensors, or the name of one on the "
+        "Hugging Face hub."
     )
     SM041 = (
         "The checkpoint folder {folder} has no {file}. A checkpoint needs config.json, "
-        "tokenizer.json and model.safetensors (or pytorch_model.bin): copy the missing file from "
-        "where the others came from."
+        "tokenizer.json and model.safetensors (or pytorch_model.bin). Copy the missing file from "
+        "the source of the others."
     )
     SM042 = (
-        "Can't read tensors from {path}: {reason}. The file is damaged, cut short or of another "
-        "kind. Copy or download it again; a pickled checkpoint that holds more than tensors has to "
+        "Can't read tensors from {path}: {reason}. The file is damaged, truncated or of another "
+        "kind. Copy or download it again. A pickled checkpoint that holds more than tensors has to "
         "be converted to safetensors by someone who trusts it."
     )
     SM043 = "Can't read {path}: {reason}. Copy or download the file again."
     SM044 = (
-        "The weights don't fit the configuration. Missing: {missing}. Left over: {unknown}. Check "
-        "that config.json and the weights file belong to the same checkpoint."
+        "The weights do not match the configuration. Missing: {missing}. Unexpected: {unexpected}. "
+        "Check that config.json and the weights belong to the same checkpoint."
     )
     SM045 = (
-        "The weight '{name}' has the shape {found}, but the configuration asks for {expected}. "
-        "Check that config.json and the weights file belong to the same checkpoint."
+        "The weight '{name}' has the shape {found}, but the configuration requires {expected}. "
+        "Check that config.json and the weights belong to the same checkpoint."
     )
     SM046 = (
-        "{source} holds tensors, but was not written by spacy_modernbert: the header has no "
-        "configuration. To use a checkpoint folder, give its path or hub name as the setting "
+        "{source} holds tensors, but was not written by spacy_modernbert: its header has no "
+        "configuration. To use a checkpoint folder, put its path or hub name into the setting "
         "`name` and call nlp.initialize()."
     )
     SM047 = (
-        "Can't write {path}: {reason}. What stood there before is unharmed. Free some space or "
-        "choose another place, and save again."
+        "Can't write {path}: {reason}. An earlier file of this name is unchanged. Free some space "
+        "or choose another place, and save again."
     )
     SM048 = (
         "Can't build an encoder of the type '{model_type}': {reason}. Supported are ModernBERT and "
-        "the encoders that the installed transformers knows (BERT, DeBERTa-v2, XLM-RoBERTa ...); "
-        "a newer type may need a newer transformers."
+        "the encoders of the installed transformers (BERT, DeBERTa-v2, XLM-RoBERTa ...). A newer "
+        "type may need a newer transformers."
     )
 
     # Pipeline and command line
@@ -301,19 +298,23 @@ class Warnings(metaclass=_Coded):
 
     # The encoder network
     SMW020 = (
-        "The precision '{precision}' needs instructions that this device ({device}) lacks; computing "
-        "in float32 instead. The results are at least as exact, and may take longer."
+        "The precision '{precision}' needs instructions that this device ({device}) lacks, so "
+        "float32 is used instead. The results are at least as exact, but may take longer."
     )
     SMW021 = (
         "Matrix products in bfloat16 run at {gain:.1f} times the speed of float32 on this processor. "
         "The precision 'bfloat16' halves the memory of the weights here, but 'float32' is faster."
     )
+    SMW022 = (
+        "config.json holds settings that this version does not know and ignores: {keys}. If one of "
+        "them changes what the network computes, update spacy_modernbert."
+    )
 
     # Checkpoints
     SMW040 = (
-        "'{name}' is a checkpoint of the type '{model_type}', not ModernBERT. It works, through the "
-        "code of transformers: rows are padded, and `precision` and `max_length` follow that code's "
-        "limits. If ModernBERT was meant, check the setting `name`."
+        "'{name}' is a checkpoint of the type '{model_type}', not ModernBERT. It works, with the "
+        "networks of transformers: sequences may be padded, and their limits apply to `precision` "
+        "and `max_length`. If you meant ModernBERT, check the setting `name`."
     )
 
     # GLiNER (gliner/)

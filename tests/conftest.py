@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory):
     """The folder of a ModernBERT of three layers, with sliding windows of 8 pieces to a side."""
-    from spacy_modernbert.encoder.checkpoint import Checkpoint, save_folder
+    from spacy_modernbert.encoder.checkpoint import Checkpoint, save_encoder
     from spacy_modernbert.encoder.initialization import new_encoder
     from spacy_modernbert.encoder.modernbert_config import ModernBertConfig
     from spacy_modernbert.text.tokenizer_training import train_tokenizer
@@ -59,5 +59,5 @@ def checkpoint(tmp_path_factory):
         }
     )
     folder = tmp_path_factory.mktemp("checkpoint")
-    save_folder(Checkpoint(new_encoder(config, seed=0), tokenizer), folder)
+    save_encoder(Checkpoint(new_encoder(config, seed=0), tokenizer), folder)
     return folder

@@ -28,7 +28,7 @@ def new_modernbert(
     """
     from wasabi import msg
 
-    from ..encoder.checkpoint import Checkpoint, save_folder
+    from ..encoder.checkpoint import Checkpoint, save_encoder
     from ..encoder.initialization import new_encoder
     from ..encoder.modernbert_config import ModernBertConfig
     from ..text.tokenizer_training import train_tokenizer
@@ -61,7 +61,7 @@ def new_modernbert(
         msg.fail("These sizes make no encoder", str(error), exits=1)
     encoder = new_encoder(config, seed=seed)
     try:
-        save_folder(Checkpoint(encoder, tokenizer), output)
+        save_encoder(Checkpoint(encoder, tokenizer), output)
     except OSError as error:
         msg.fail(f"Can't save {output}", str(error), exits=1)
     weights = sum(parameter.numel() for parameter in encoder.parameters())

@@ -1,1 +1,1 @@
-"""Floor 1: the encoder network. torch only, no spaCy."""
+"""The encoder layer: networks and their checkpoints. torch, but no spaCy."""

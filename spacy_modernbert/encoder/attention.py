@@ -1,13 +1,13 @@
-"""Attention over packed rows: full inside each row, or in a window that slides along it.
+"""Attention over packed sequences: full within each sequence, or in a window that slides along it.
 
-Nothing here is as large as row x row. Full attention gives each row to torch's fused kernel.
-Sliding attention cuts a row into blocks of queries and gives each block the keys it can reach,
-so its cost grows with the text and not with its square:
+No tensor here is as large as sequence x sequence. Full attention gives each sequence to torch's
+fused kernel. Sliding-window attention cuts a sequence into blocks of queries and gives each block
+only the keys in its window, so its cost grows with the text and not with its square:
 
     keys     [....|====|====|====|....]
-    queries            [====]             one block sees itself and `reach` places on each side
+    queries            [====]             a block attends to itself and `half_window` on each side
 
-No call ever holds two different rows, hence no mask between them, and no row can see another.
+No call ever holds two different sequences, so none needs a mask between them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .packing import PackedBatch
 
 
 def _find_varlen() -> Callable[..., Any] | None:
-    """Look for torch's attention over packed rows, in a version that knows windows."""
+    """Return torch's attention over packed sequences, None if this version has no windows."""
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:
@@ -38,42 +38,45 @@ def _find_varlen() -> Callable[..., Any] | None:
 
 varlen_attn = _find_varlen()
 
-# Queries of one block of sliding attention, at least: smaller products run less efficiently.
+# Fewest queries in a block of sliding-window attention: smaller products run less efficiently.
 MIN_BLOCK = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
-    """Where the rows of one batch lie, and who sees whom in a window; made once a forward.
+class SequenceLayout:
+    """Where the sequences of a batch lie, and the mask of sliding windows; made once a forward.
 
     Attributes:
-        runs: neighbouring rows of equal length, as (rows, length).
-        band: 0 where query i of a block may see a key, -inf elsewhere; key j lies at place
-            j - block of the queries. *Shape:* (block, 3 * block).
-        reach: neighbours a piece sees on each side in sliding layers.
-        cu_seqlens: where each row starts. *Shape:* (rows + 1,), int32.
-        max_length: pieces in the longest row.
+        groups: Neighboring sequences of equal length, as (sequences, length).
+        band: 0 where query i of a block attends to a key, -inf elsewhere; key j lies at position
+            j - block relative to the queries. *Shape:* (block, 3 * block).
+        half_window: Neighbors that a piece attends to on each side in sliding-window layers.
+        cu_seqlens: Where each sequence starts. *Shape:* (sequences + 1,), int32.
+        max_length: Pieces in the longest sequence.
     """
 
-    runs: tuple[tuple[int, int], ...]
+    groups: tuple[tuple[int, int], ...]
     band: Tensor
-    reach: int
+    half_window: int
     cu_seqlens: Tensor
     max_length: int
 
     @classmethod
-    def of(cls, batch: PackedBatch, *, reach: int, dtype: torch.dtype) -> Layout:
+    def from_batch(
+        cls, batch: PackedBatch, *, half_window: int, dtype: torch.dtype
+    ) -> SequenceLayout:
         """Lay out a batch for queries of one dtype."""
-        groups = ((sum(1 for _ in group), length) for length, group in groupby(batch.lengths))
-        runs = tuple((rows, length) for rows, length in groups if length)
-        block = max(reach, MIN_BLOCK)
+        runs = ((sum(1 for _ in run), length) for length, run in groupby(batch.lengths))
+        groups = tuple((n_sequences, length) for n_sequences, length in runs if length)
+        block = max(half_window, MIN_BLOCK)
         queries = torch.arange(block, device=batch.device).unsqueeze(1)
-        far = (torch.arange(-block, 2 * block, device=batch.device) - queries).abs() > reach
-        band = torch.zeros(far.shape, dtype=dtype, device=batch.device)
+        keys = torch.arange(-block, 2 * block, device=batch.device)
+        outside = (keys - queries).abs() > half_window
+        band = torch.zeros(outside.shape, dtype=dtype, device=batch.device)
         return cls(
-            runs=runs,
-            band=band.masked_fill_(far, float("-inf")),
-            reach=reach,
+            groups=groups,
+            band=band.masked_fill_(outside, float("-inf")),
+            half_window=half_window,
             cu_seqlens=batch.cu_seqlens,
             max_length=batch.max_length,
         )
@@ -84,36 +87,39 @@ class Layout:
         return self.band.dtype
 
     def heads(self, qkv: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Views of the queries, keys and values of each run. *Shape:* (rows, heads, length, d)."""
-        # Split, not sliced: the gradient of a slice is as large as the whole that it was cut from.
-        parts = qkv.split([rows * length for rows, length in self.runs])
-        for part, run in zip(parts, self.runs, strict=True):
-            query, key, value = part.unflatten(0, run).permute(2, 0, 3, 1, 4).unbind(0)
+        """Yield views of queries, keys and values of each group.
+
+        *Shape:* (sequences, heads, length, head_dim).
+        """
+        # Split, not sliced: the gradient of a slice is as large as the tensor it was cut from.
+        parts = qkv.split([n_sequences * length for n_sequences, length in self.groups])
+        for part, group in zip(parts, self.groups, strict=True):
+            query, key, value = part.unflatten(0, group).permute(2, 0, 3, 1, 4).unbind(0)
             yield query, key, value
 
     def blocks(self, length: int) -> Iterator[tuple[slice, slice, Tensor]]:
-        """Blocks of a row: their queries, the keys these reach, and the mask between both."""
+        """Yield the queries of each block of a sequence, the keys in their windows, the mask."""
         block = len(self.band)
         for start in range(0, length, block):
             end = min(start + block, length)
-            first, last = max(0, start - self.reach), min(length, end + self.reach)
+            first, last = max(0, start - self.half_window), min(length, end + self.half_window)
             shift = block - start
             mask = self.band[: end - start, first + shift : last + shift]
             yield slice(start, end), slice(first, last), mask
 
     def is_covered(self, length: int) -> bool:
-        """Whether the window is as wide as the whole row, from each of its pieces."""
-        return length <= self.reach + 1
+        """Tell whether the window of each piece covers a whole sequence of this length."""
+        return length <= self.half_window + 1
 
 
-def attend(qkv: Tensor, layout: Layout, *, sliding: bool, dropout: float = 0.0) -> Tensor:
-    """Attention as a new tensor, differentiable.
+def attend(qkv: Tensor, layout: SequenceLayout, *, sliding: bool, dropout: float = 0.0) -> Tensor:
+    """Compute attention into a new tensor; differentiable.
 
     Args:
-        qkv: turned queries and keys, and values. *Shape:* (total, 3, heads, head_dim).
-        layout: where the rows lie.
-        sliding: see the window only, not the whole row.
-        dropout: rate on the attention weights.
+        qkv: Rotated queries and keys, and values. *Shape:* (total, 3, heads, head_dim).
+        layout: Where the sequences lie.
+        sliding: Whether pieces attend to their window only, not to the whole sequence.
+        dropout: Rate on the attention weights.
 
     Returns:
         *Shape:* (total, heads * head_dim).
@@ -123,20 +129,20 @@ def attend(qkv: Tensor, layout: Layout, *, sliding: bool, dropout: float = 0.0) 
     parts = [qkv.new_empty(0, qkv.shape[2] * qkv.shape[3])]
     for query, key, value in layout.heads(qkv):
         if not sliding or layout.is_covered(query.shape[2]):
-            seen = _look(query, key, value, dropout=dropout)
+            context = _scaled_dot_product(query, key, value, dropout=dropout)
         else:
-            seen = _attend_blocks(query, key, value, layout, dropout)
-        parts.append(seen.transpose(1, 2).flatten(2).flatten(0, 1))
+            context = _attend_blocks(query, key, value, layout, dropout)
+        parts.append(context.transpose(1, 2).flatten(2).flatten(0, 1))
     return torch.cat(parts)
 
 
-def attend_(qkv: Tensor, layout: Layout, *, sliding: bool) -> Tensor:
-    """Attention in the place of the queries, which nobody needs once they have been answered.
+def attend_(qkv: Tensor, layout: SequenceLayout, *, sliding: bool) -> Tensor:
+    """Compute attention in place: the output overwrites the queries, each after its last use.
 
     Args:
-        qkv: turned queries and keys, and values. *Shape:* (total, 3, heads, head_dim).
-        layout: where the rows lie.
-        sliding: see the window only, not the whole row.
+        qkv: Rotated queries and keys, and values. *Shape:* (total, 3, heads, head_dim).
+        layout: Where the sequences lie.
+        sliding: Whether pieces attend to their window only, not to the whole sequence.
 
     Returns:
         *Shape:* (total, heads * head_dim), a view into `qkv` unless a GPU kernel made it.
@@ -147,38 +153,40 @@ def attend_(qkv: Tensor, layout: Layout, *, sliding: bool) -> Tensor:
         if not sliding or layout.is_covered(query.shape[2]):
             query.copy_(F.scaled_dot_product_attention(query, key, value))
             continue
-        for own, reached, mask in layout.blocks(query.shape[2]):
-            part = query[:, :, own]
-            near = key[:, :, reached], value[:, :, reached]
-            part.copy_(F.scaled_dot_product_attention(part, *near, attn_mask=mask))
+        for queries, keys, mask in layout.blocks(query.shape[2]):
+            block = query[:, :, queries]
+            window = key[:, :, keys], value[:, :, keys]
+            block.copy_(F.scaled_dot_product_attention(block, *window, attn_mask=mask))
     return qkv[:, 0].flatten(1)
 
 
 def _attend_blocks(
-    query: Tensor, key: Tensor, value: Tensor, layout: Layout, dropout: float
+    query: Tensor, key: Tensor, value: Tensor, layout: SequenceLayout, dropout: float
 ) -> Tensor:
-    """Sliding attention of one run. *Shape:* (rows, heads, length, head_dim), all of them.
+    """Compute sliding-window attention of a group.
 
-    The keys are put together from neighbouring blocks rather than sliced: the gradient of a
-    slice is as large as the row it was cut from, which would make the backward pass quadratic.
+    The keys are concatenated from neighboring blocks rather than sliced: the gradient of a slice
+    is as large as the sequence it was cut from, which would make the backward pass quadratic.
+
+    *Shape:* (sequences, heads, length, head_dim), all of them.
     """
     block, length = len(layout.band), query.shape[2]
     queries, keys, values = (x.split(block, dim=2) for x in (query, key, value))
-    seen = []
+    contexts = []
     for i, part in enumerate(queries):
         first, last = max(0, i - 1), min(i + 2, len(queries))
         width = min(last * block, length) - first * block
         shift = (first - i + 1) * block
         mask = layout.band[: part.shape[2], shift : shift + width]
-        near = torch.cat(keys[first:last], dim=2), torch.cat(values[first:last], dim=2)
-        seen.append(_look(part, *near, mask=mask, dropout=dropout))
-    return torch.cat(seen, dim=2)
+        window = torch.cat(keys[first:last], dim=2), torch.cat(values[first:last], dim=2)
+        contexts.append(_scaled_dot_product(part, *window, mask=mask, dropout=dropout))
+    return torch.cat(contexts, dim=2)
 
 
-def _look(
+def _scaled_dot_product(
     query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None = None, dropout: float
 ) -> Tensor:
-    """One call of attention, step by step where torch's CPU kernel, too, could not fuse it."""
+    """Compute one product of attention, step by step where torch's CPU kernel cannot fuse it."""
     if not dropout or query.is_cuda:
         return F.scaled_dot_product_attention(query, key, value, mask, dropout)
     weights = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
@@ -187,15 +195,15 @@ def _look(
 
 
 def _has_varlen(qkv: Tensor) -> bool:
-    """Whether torch's kernel for packed rows takes these: half precision, on a GPU."""
+    """Tell whether torch's kernel for packed sequences applies: half precision, on a GPU."""
     half = qkv.dtype in (torch.bfloat16, torch.float16)
     return varlen_attn is not None and qkv.is_cuda and half and qkv.shape[-1] % 8 == 0
 
 
-def _attend_varlen(qkv: Tensor, layout: Layout, *, sliding: bool) -> Tensor:
-    window = (layout.reach, layout.reach) if sliding else (-1, -1)
-    rows, longest = layout.cu_seqlens, layout.max_length
+def _attend_varlen(qkv: Tensor, layout: SequenceLayout, *, sliding: bool) -> Tensor:
+    window = (layout.half_window, layout.half_window) if sliding else (-1, -1)
+    starts, longest = layout.cu_seqlens, layout.max_length
     query, key, value = qkv.unbind(1)
     kernel = cast(Callable[..., Tensor], varlen_attn)
-    seen = kernel(query, key, value, rows, rows, longest, longest, window_size=window)
-    return seen.flatten(1)
+    context = kernel(query, key, value, starts, starts, longest, longest, window_size=window)
+    return context.flatten(1)

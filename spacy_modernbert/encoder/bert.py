@@ -1,7 +1,7 @@
-"""BERT, RoBERTa and their like over packed rows: transformers' layers around our attention.
+"""BERT, RoBERTa and similar networks over packed sequences: transformers' layers, our attention.
 
-Everything in such a layer but its attention works on one piece at a time and takes packed rows as
-they are. So nothing is spent on padding, and what is rewritten is a few lines.
+Everything in such a layer except its attention works on one piece at a time and takes packed
+sequences as they are. So nothing is spent on padding, and only a few lines are rewritten.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from .attention import Layout, attend
+from .attention import SequenceLayout, attend
 from .packing import PackedBatch
 
-# These count positions from the padding id on, so that many positions are out of reach.
+# These count positions from the padding id on, so that many positions cannot be used.
 OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "xlm-roberta-xl"}
-_KINDS = {"bert", "roberta", "xlm-roberta", "camembert"}
+_BERT_LIKE = {"bert", "roberta", "xlm-roberta", "camembert"}
 
 
-def is_like_bert(config: Any) -> bool:
-    """Whether a transformers configuration describes such an encoder.
+def is_bert_like(config: Any) -> bool:
+    """Tell whether a transformers configuration describes such a network.
 
-    Those with relative positions, which enter the attention, are none.
+    Networks with relative positions, which enter the attention, do not count.
     """
     positions = getattr(config, "position_embedding_type", "absolute")
-    return config.model_type in _KINDS and positions == "absolute"
+    return config.model_type in _BERT_LIKE and positions == "absolute"
 
 
 def packed_layer_outputs(
@@ -35,15 +35,15 @@ def packed_layer_outputs(
     """Yield the output of each layer.
 
     Args:
-        network: A transformers model for which `is_like_bert` holds.
-        batch: The rows, none longer than the network's table of positions.
-        dtype: Format of the matrix products, as autocast has set it.
+        network: A transformers model for which `is_bert_like` holds.
+        batch: Sequences, none longer than the network's table of positions.
+        dtype: Number format of the matrix products, as autocast has set it.
 
     Yields:
         *Shape:* (total, hidden).
     """
     config = network.config
-    layout = Layout.of(batch, reach=0, dtype=dtype)
+    layout = SequenceLayout.from_batch(batch, half_window=0, dtype=dtype)
     first = config.pad_token_id + 1 if config.model_type in OFFSET_POSITIONS else 0
     hidden = network.embeddings(
         input_ids=batch.ids[None],
@@ -51,11 +51,11 @@ def packed_layer_outputs(
         position_ids=batch.positions[None] + first,
     )[0]
     for layer in network.encoder.layer:
-        own = layer.attention.self
-        parts = [linear(hidden) for linear in (own.query, own.key, own.value)]
+        attention = layer.attention.self
+        parts = [linear(hidden) for linear in (attention.query, attention.key, attention.value)]
         qkv = torch.stack(parts, dim=1).unflatten(-1, (config.num_attention_heads, -1))
-        rate = own.dropout.p if own.dropout.training else 0.0
-        seen = attend(qkv, layout, sliding=False, dropout=rate)
-        attended = layer.attention.output(seen, hidden)
+        rate = attention.dropout.p if attention.dropout.training else 0.0
+        context = attend(qkv, layout, sliding=False, dropout=rate)
+        attended = layer.attention.output(context, hidden)
         hidden = cast(Tensor, layer.output(layer.intermediate(attended), attended))
         yield hidden

@@ -1,7 +1,7 @@
-"""Dropout whose chance is cheap on a CPU.
+"""Dropout with random numbers that are cheap on a CPU.
 
-torch draws its Bernoulli numbers one at a time, which shows in the training of a small encoder.
-Whole 64-bit words of the same generator, read as four numbers each, are several times cheaper.
+torch draws Bernoulli numbers one at a time, which slows the training of a small encoder down.
+Reading each 64-bit word of the same generator as four numbers is several times cheaper.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ _PER_WORD = 4
 
 
 def dropout(x: Tensor, rate: float, training: bool = True) -> Tensor:
-    """Set elements to 0 by chance and scale the others up, so that the mean stays.
+    """Set random elements to 0 and scale the others up, so that the mean stays.
 
     Args:
         x: Any tensor.
-        rate: Share of the elements that is dropped; on a CPU rounded to a 65,536th.
-        training: Whether to do it at all.
+        rate: Share of the elements that are dropped; on a CPU, a multiple of 1/65,536.
+        training: Whether to drop any.
 
     Returns:
-        The same shape and dtype; `x` itself where nothing is dropped.
+        The same shape and dtype; `x` itself if nothing is dropped.
     """
     level = round(rate * _LEVELS)
     if not training or not level:
@@ -31,14 +31,14 @@ def dropout(x: Tensor, rate: float, training: bool = True) -> Tensor:
     if x.device.type != "cpu" or level >= _LEVELS:
         return F.dropout(x, rate)
     words = x.new_empty(-(-x.numel() // _PER_WORD), dtype=torch.int64).random_(-(2**63), None)
-    chances = words.view(torch.int16)[: x.numel()].view(x.shape)
+    numbers = words.view(torch.int16)[: x.numel()].view(x.shape)
     kept = x.new_empty(x.shape)
-    torch.ge(chances, level - _LEVELS // 2, out=kept)
+    torch.ge(numbers, level - _LEVELS // 2, out=kept)
     return x * kept.mul_(_LEVELS / (_LEVELS - level))
 
 
 class Dropout(nn.Dropout):
-    """torch's layer of that name, with the function above."""
+    """The layer of torch, with the function above."""
 
     def forward(self, x: Tensor) -> Tensor:
         """*Shape:* any, unchanged."""
@@ -46,7 +46,7 @@ class Dropout(nn.Dropout):
 
 
 def replace_dropout(network: nn.Module) -> None:
-    """Put `Dropout` in the place of each of torch's layers in a network."""
+    """Replace each dropout layer of torch in a network by `Dropout`."""
     for module in list(network.modules()):
         for name, child in module.named_children():
             if type(child) is nn.Dropout:

@@ -1,160 +1,169 @@
 """Any other Hugging Face encoder behind the interface of ours.
 
-The only importer of transformers' models. On a CPU BERT, MiniLM, XLM-R and their like take packed
-rows as they are. Others, such as DeBERTa-v3, pad theirs inside; the caller sees packed rows all the
-same.
+The only importer of transformers' models. On a CPU, BERT, MiniLM, XLM-R and similar networks take
+packed sequences as they are. Others, such as DeBERTa-v3, pad theirs inside; the caller sees packed
+sequences all the same.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from ..errors import Errors
-from ..text.batching import batch_alike, batch_by_budget
-from .bert import OFFSET_POSITIONS, is_like_bert, packed_layer_outputs
+from ..text.batching import CPU_CACHE_PIECES, batch_by_budget, batch_similar_lengths
+from .bert import OFFSET_POSITIONS, is_bert_like, packed_layer_outputs
 from .dropout import replace_dropout
 from .packing import PackedBatch
 from .precision import Precision, resolve_precision
+from .protocol import Encoder
+from .skip_init import SkipRandomInit
+from .weights import encoder_weights, load_weights
 
-# Pieces a group may hold, padding included. On CPUs groups of 1,000 to 2,000 pieces beat
-# larger ones, whose intermediate results leave the cache.
-GROUP = 2048
-# These have no table of positions that a long row could overrun.
-_RELATIVE = {"deberta", "deberta-v2", "t5"}
+# Model types without a table of positions that would limit the length of a sequence.
+_RELATIVE_POSITIONS = {"deberta", "deberta-v2", "t5"}
+# transformers imports its modules lazily; two threads at once would see them half imported.
+_IMPORTING = threading.Lock()
 
 
-class HFEncoder(nn.Module):
-    """A transformers encoder that takes and gives packed rows.
+class HFEncoder(Encoder):
+    """A transformers encoder that takes and returns packed sequences.
+
+    It registers the parts of the network as its own, so both have the same weights under the same,
+    published, names. The pooler is left out: it would run for nothing, and many checkpoints have
+    no weights for it.
 
     Args:
         network: A transformers model whose output has ``last_hidden_state``.
         precision: ``bfloat16`` runs the matrix products under autocast.
     """
 
+    pads_sequences = True
+
     def __init__(self, network: Any, *, precision: Precision = "float32") -> None:
         super().__init__()
-        self.network = network
-        self.precision = precision
+        if hasattr(network, "pooler"):
+            network.pooler = nn.Identity()
         replace_dropout(network)
+        self.config: Any = network.config
+        self.precision = precision
+        self._unregistered = (network,)
+        self._parameters, self._buffers = network._parameters, network._buffers
+        self._modules = network._modules
+        self._non_persistent_buffers_set = network._non_persistent_buffers_set
         self._rates = {m: m.p for m in network.modules() if isinstance(m, nn.Dropout)}
 
     @classmethod
-    def from_state(
+    def from_weights(
         cls,
-        config: dict,
-        state: dict[str, Tensor],
+        config: Mapping[str, Any],
+        state: Mapping[str, Tensor],
         *,
         precision: Precision = "float32",
         device: torch.device | None = None,
     ) -> HFEncoder:
-        """Build the network of a ``config.json`` around the given weights.
+        """Build the network that a ``config.json`` describes around the given weights.
+
+        Args:
+            config: The content of ``config.json``.
+            state: Name to weight, with or without the prefix and heads of task checkpoints.
+            precision: Number format of the matrix products.
+            device: Device of the network. Default: the CPU.
 
         Raises:
-            ValueError: SM048 where transformers knows no such encoder, SM044 where weights are
-                missing.
+            ValueError: SM048 if transformers has no such encoder, SM044 if weights are missing or
+                unexpected, SM045 if a shape is wrong.
         """
-        from transformers import AutoConfig, AutoModel
-
-        model_type = config.get("model_type")
-        try:
-            settings = AutoConfig.for_model(**config)
-            network_type = AutoModel._model_mapping[type(settings)]
-        except (KeyError, ValueError, TypeError) as error:
-            raise ValueError(Errors.SM048.format(model_type=model_type, reason=error)) from error
-        if settings.is_encoder_decoder or getattr(settings, "is_decoder", False):
-            reason = "it is no encoder: its rows are read from left to right only"
-            raise ValueError(Errors.SM048.format(model_type=model_type, reason=reason))
-        # Given a state, from_pretrained reads no file and initialises nothing that the state has.
-        with _quiet():
-            network, info = network_type.from_pretrained(
-                None, config=settings, state_dict=state, output_loading_info=True
-            )
-        missing = [name for name in info["missing_keys"] if "pooler" not in name]
-        if missing:
-            raise ValueError(Errors.SM044.format(missing=", ".join(missing[:4]), unknown="none"))
-        encoder = cls(network.float(), precision=precision)
-        return encoder.to(device or torch.device("cpu")).eval()
-
-    def prepare_training_(self) -> HFEncoder:
-        """Do nothing: the weights are float32 at all times, as autocast wants them."""
-        return self
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Give the weights under the names of the published checkpoints."""
-        return self.network.state_dict(*args, **kwargs)
+        network = _build_network(config)
+        prefix = network.base_model_prefix
+        encoder = cls(network, precision=precision)
+        weights = encoder_weights(state, prefix="" if hasattr(network, prefix) else prefix)
+        # Buffers, such as position ids, have their values already; old checkpoints store them.
+        buffers = dict(encoder.named_buffers())
+        stored = encoder.state_dict().keys()
+        weights = {n: tensor for n, tensor in weights.items() if n in stored or n not in buffers}
+        load_weights(encoder, {**{n: buffers[n] for n in buffers if n in stored}, **weights})
+        return encoder.float().to(device or torch.device("cpu")).eval()
 
     @property
-    def config(self) -> Any:
-        """The configuration object of transformers."""
-        return self.network.config
-
-    @property
-    def hidden_size(self) -> int:
-        """Width of the output vectors."""
-        width: int = self.config.hidden_size
-        return width
+    def network(self) -> Any:
+        """The transformers model."""
+        return self._unregistered[0]
 
     @property
     def max_length(self) -> int | None:
-        """Most pieces of a row, special tokens included, or None where there is no limit."""
-        if self.config.model_type in _RELATIVE:
+        """Most pieces of a sequence, special tokens included; None for no limit."""
+        if self.config.model_type in _RELATIVE_POSITIONS:
             return None
         limit: int | None = getattr(self.config, "max_position_embeddings", None)
         if limit is not None and self.config.model_type in OFFSET_POSITIONS:
             limit -= self.config.pad_token_id + 1
         return limit
 
-    def forward(self, batch: PackedBatch, *, dropout: float = 0.0) -> Tensor:
-        """Encode packed rows.
+    @property
+    def input_embeddings(self) -> nn.Embedding:
+        """Table of piece embeddings."""
+        table: nn.Embedding = self.network.get_input_embeddings()
+        return table
 
-        Args:
-            batch: The rows.
-            dropout: Least dropout rate in training mode.
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, of the network too: it reads a flag of its own."""
+        self.network.train(mode)
+        return super().train(mode)
+
+    def prepare_training_(self) -> Self:
+        """Return the encoder unchanged: its weights are always float32, as autocast needs them."""
+        return self
+
+    def forward(self, batch: PackedBatch, *, dropout: float = 0.0) -> Tensor:
+        """Encode sequences; see `Encoder.forward`.
 
         Returns:
             *Shape:* (total, hidden), float32.
         """
-        return self._run(batch, dropout=dropout)[-1]
+        return self._encode(batch, dropout=dropout)[-1]
 
-    def layer_outputs(self, batch: PackedBatch, *, dropout: float = 0.0) -> list[Tensor]:
-        """Encode packed rows and give what each layer put out, the last one last.
+    def layer_outputs(
+        self, batch: PackedBatch, *, dropout: float = 0.0, final_norm: bool = True
+    ) -> list[Tensor]:
+        """Encode sequences and return the output of every layer; see `Encoder.layer_outputs`.
 
         Returns:
-            One tensor a layer. *Shape:* (total, hidden), float32.
+            One tensor a layer, as transformers lists them. *Shape:* (total, hidden), float32.
         """
-        return self._run(batch, dropout=dropout, layers=True)
+        return self._encode(batch, dropout=dropout, all_layers=True)
 
-    def _run(self, batch: PackedBatch, *, dropout: float, layers: bool = False) -> list[Tensor]:
+    def _encode(
+        self, batch: PackedBatch, *, dropout: float, all_layers: bool = False
+    ) -> list[Tensor]:
         for module, rate in self._rates.items():
             module.p = max(rate, dropout)
-        order: list[int] = []
-        parts: list[list[Tensor]] = []
-        # A GPU would have to start its kernels row by row.
-        packed = is_like_bert(self.config) and batch.device.type == "cpu"
-        run = self._run_packed if packed else self._run_padded
-        for group in (_by_length if packed else _alike)(batch.lengths):
-            order += group
-            parts.append(run(batch.take(group), layers=layers))
-        return [_restore(list(outputs), batch, order) for outputs in zip(*parts, strict=True)]
+        # A GPU would have to start its kernels once a sequence.
+        packed = is_bert_like(self.config) and batch.device.type == "cpu"
+        groups = (_by_length if packed else _with_little_padding)(batch.lengths)
+        encode_group = self._encode_packed if packed else self._encode_padded
+        parts = [encode_group(batch.select(group), all_layers=all_layers) for group in groups]
+        order = [index for group in groups for index in group]
+        return [_restore_order(outputs, batch, order) for outputs in zip(*parts, strict=True)]
 
-    def _run_packed(self, batch: PackedBatch, *, layers: bool) -> list[Tensor]:
+    def _encode_packed(self, batch: PackedBatch, *, all_layers: bool) -> list[Tensor]:
         dtype = resolve_precision(self.precision, batch.device)
         with self._autocast(batch.device):
-            states = list(packed_layer_outputs(self.network, batch, dtype=dtype))
-        return [hidden.float() for hidden in (states if layers else states[-1:])]
+            outputs = list(packed_layer_outputs(self.network, batch, dtype=dtype))
+        return [hidden.float() for hidden in (outputs if all_layers else outputs[-1:])]
 
-    def _run_padded(self, batch: PackedBatch, *, layers: bool) -> list[Tensor]:
+    def _encode_padded(self, batch: PackedBatch, *, all_layers: bool) -> list[Tensor]:
         ids = batch.pad(batch.ids, value=self.config.pad_token_id or 0)
         with self._autocast(batch.device):
             output = self.network(
-                input_ids=ids, attention_mask=batch.mask().long(), output_hidden_states=layers
+                input_ids=ids, attention_mask=batch.mask().long(), output_hidden_states=all_layers
             )
-        outputs = output.hidden_states[1:] if layers else (output.last_hidden_state,)
+        outputs = output.hidden_states[1:] if all_layers else (output.last_hidden_state,)
         return [batch.unpad(hidden).float() for hidden in outputs]
 
     def _autocast(self, device: torch.device) -> torch.autocast:
@@ -162,37 +171,49 @@ class HFEncoder(nn.Module):
         return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype != torch.float32)
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers from announcing that a pooler nobody asks for has random weights."""
-    from transformers.utils import logging
+def _build_network(config: Mapping[str, Any]) -> Any:
+    """Build the network of a ``config.json``, with parameters that are allocated but not set.
 
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
+    The class is called directly: ``from_pretrained`` patches functions of torch, and
+    ``from_config`` sets its default dtype, for all threads of the process.
+    """
+    model_type = config.get("model_type")
+    # The weights will be float32, whatever they are stored in.
+    values = {name: value for name, value in config.items() if name != "dtype"}
+    values["torch_dtype"] = "float32"
     try:
-        yield
-    finally:
-        logging.set_verbosity(level)
+        with _IMPORTING:
+            from transformers import MODEL_MAPPING, AutoConfig
+
+            settings = AutoConfig.for_model(**values)
+            found = MODEL_MAPPING[type(settings)]
+    except (KeyError, ValueError, TypeError) as error:
+        raise ValueError(Errors.SM048.format(model_type=model_type, reason=error)) from error
+    if settings.is_encoder_decoder or getattr(settings, "is_decoder", False):
+        reason = "it is no encoder, because its pieces see only those before them"
+        raise ValueError(Errors.SM048.format(model_type=model_type, reason=reason))
+    network_type = found[0] if isinstance(found, (tuple, list)) else found
+    with SkipRandomInit():
+        return network_type(settings)
 
 
-def _alike(lengths: Sequence[int]) -> list[list[int]]:
-    """Groups that little is lost in to padding."""
-    return batch_alike(lengths, budget=GROUP)
+def _with_little_padding(lengths: Sequence[int]) -> list[list[int]]:
+    """Return batches of sequences that lose little to padding, as indices."""
+    return batch_similar_lengths(lengths, budget=CPU_CACHE_PIECES)
 
 
 def _by_length(lengths: Sequence[int]) -> list[list[int]]:
-    """Groups of any rows; those of one length are neighbours, and share their attention."""
+    """Return batches, as indices, in which sequences of one length are neighbors.
+
+    Neighbors of one length share a call of attention.
+    """
     order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
-    groups = batch_by_budget([lengths[i] for i in order], budget=GROUP)
+    groups = batch_by_budget([lengths[i] for i in order], budget=CPU_CACHE_PIECES)
     return [[order[i] for i in group] for group in groups]
 
 
-def _restore(parts: list[Tensor], batch: PackedBatch, order: list[int]) -> Tensor:
-    """Bring the groups' rows, one after the other, back into the order of the batch."""
-    lengths = [batch.lengths[i] for i in order]
-    rows: Iterator[tuple[int, Tensor]] = zip(order, torch.cat(parts).split(lengths), strict=True)
-    return torch.cat([row for _, row in sorted(rows, key=_first)])
-
-
-def _first(pair: tuple[int, Tensor]) -> int:
-    return pair[0]
+def _restore_order(parts: Sequence[Tensor], batch: PackedBatch, order: Sequence[int]) -> Tensor:
+    """Bring the outputs of all groups, joined, back into the order of the batch."""
+    outputs = torch.cat(list(parts)).split([batch.lengths[i] for i in order])
+    by_index = dict(zip(order, outputs, strict=True))
+    return torch.cat([by_index[index] for index in range(len(order))])

@@ -1,4 +1,4 @@
-"""From the name of a checkpoint to a folder on this machine."""
+"""Resolve the name of a checkpoint to a folder on this machine."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ SAFETENSORS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PICKLED = "pytorch_model.bin"
 
-# Enough for every kind of checkpoint this package reads; exports for other engines are left out.
+# Enough for every kind of checkpoint of this package, without exports for other engines.
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
-_NOT = ["onnx/*", "openvino/*", "coreml/*", "*/onnx/*"]
+_IGNORED = ["onnx/*", "openvino/*", "coreml/*", "*/onnx/*"]
+
+_NO_FOLDER = "there is no such folder"
 
 
 def resolve(name: str) -> Path:
     """Find a checkpoint: a folder, or a name on the Hugging Face hub.
 
-    The local cache is asked first, so a checkpoint that is there is found without a network. What
-    is not there is downloaded once, safetensors if the repository has them.
+    A checkpoint in the local cache is found without a network. Any other is downloaded once, as
+    safetensors if the repository has them.
 
     Args:
         name: A path, or ``owner/name``.
@@ -34,18 +36,19 @@ def resolve(name: str) -> Path:
         The folder that holds the files.
 
     Raises:
-        FileNotFoundError: SM040 where neither disk, cache nor network has it.
+        FileNotFoundError: SM040 if neither disk, cache nor network has it.
     """
     folder = Path(name).expanduser()
     if name and folder.is_dir():
         return folder
     if _looks_like_path(name):
-        raise FileNotFoundError(Errors.SM040.format(name=name, reason="there is no such folder"))
+        raise FileNotFoundError(Errors.SM040.format(name=name, reason=_NO_FOLDER))
     try:
         cached = _cached(name)
         return cached if cached is not None else _download(name)
     except HFValidationError as error:
-        raise FileNotFoundError(Errors.SM040.format(name=name, reason=error)) from error
+        # No name of a repository either, so nothing can be downloaded.
+        raise FileNotFoundError(Errors.SM040.format(name=name, reason=_NO_FOLDER)) from error
 
 
 def _looks_like_path(name: str) -> bool:
@@ -58,22 +61,28 @@ def _cached(name: str) -> Path | None:
         folder = Path(snapshot_download(name, local_files_only=True))
     except LocalEntryNotFoundError:
         return None
-    # Another library may have cached a part of the repository only, say its config.json.
+    # Another library may have cached only a part of the repository, such as its config.json.
     return folder if _is_complete(folder) else None
 
 
 def _download(name: str) -> Path:
     if constants.HF_HUB_OFFLINE:
-        reason = "it is not in the local cache, and HF_HUB_OFFLINE forbids the network"
-        raise FileNotFoundError(Errors.SM040.format(name=name, reason=reason))
+        raise _not_available(name, "HF_HUB_OFFLINE forbids the network")
     try:
-        folder = Path(snapshot_download(name, allow_patterns=_FILES, ignore_patterns=_NOT))
+        folder = Path(snapshot_download(name, allow_patterns=_FILES, ignore_patterns=_IGNORED))
         if not _has_weights(folder):
             snapshot_download(name, allow_patterns=[PICKLED])
         return folder
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = f"it is not in the local cache, and the hub said: {error}"
-        raise FileNotFoundError(Errors.SM040.format(name=name, reason=reason)) from error
+        raise _not_available(name, f"the hub replied: {error}") from error
+
+
+def _not_available(name: str, reason: str) -> FileNotFoundError:
+    full = (
+        f"there is no such folder, the local cache does not have it, and {reason}. To download it "
+        f"on a machine with a network: `huggingface-cli download {name}`"
+    )
+    return FileNotFoundError(Errors.SM040.format(name=name, reason=full))
 
 
 def _has_weights(folder: Path) -> bool:

@@ -1,6 +1,6 @@
-"""What a ModernBERT checkpoint says about itself: ``config.json`` of transformers v4 and v5.
+"""Configuration of a ModernBERT checkpoint: ``config.json`` of transformers v4 and v5.
 
-The two generations say the same things under other names:
+The two versions have different names for the same settings:
 
 | version 4                    | version 5                                         |
 |------------------------------|---------------------------------------------------|
@@ -8,23 +8,25 @@ The two generations say the same things under other names:
 | `local_rope_theta`           | `rope_parameters.sliding_attention.rope_theta`    |
 | `global_attn_every_n_layers` | `layer_types`, one name a layer                   |
 
-A file may hold both, when they agree. A key that could change what the network computes and that
-this reader does not know is refused by name: a wrong number is worse than no number.
+A file may hold both if they agree. A setting that changes what the network computes and that is
+not implemented here is refused by name. Unknown keys are ignored with a warning: most of them are
+records of other programs, and names and shapes of the weights are checked anyway.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
-from ..errors import Errors
+from ..errors import Errors, Warnings
 
 FULL = "full_attention"
 SLIDING = "sliding_attention"
 ACTIVATIONS = ("gelu", "gelu_pytorch_tanh", "relu", "silu")
 
-# Settings of the encoder itself: field of ModernBertConfig, and also the key in the file.
+# Settings of the encoder itself: fields of ModernBertConfig that have the same key in the file.
 _SIZES = (
     "vocab_size",
     "hidden_size",
@@ -44,8 +46,8 @@ _LAYOUT = (
     "rope_parameters",
 )
 
-# Keys that must hold one of these values (or be absent, or null): anything else is a network this
-# package does not have. Checkpoints trained elsewhere carry "sans_pos" for rotary positions.
+# Keys that must hold one of these values, be null or be absent: anything else is a network that
+# this package does not implement. Some checkpoints say "sans_pos" for rotary positions.
 _ONLY: dict[str, tuple[Any, ...]] = {
     "model_type": ("modernbert",),
     "position_embedding_type": ("absolute", "sans_pos", "rope"),
@@ -57,9 +59,15 @@ _ONLY: dict[str, tuple[Any, ...]] = {
     "tie_encoder_decoder": (False,),
     "cross_attention_hidden_size": (),
     "quantization_config": ({},),
+    "is_causal": (False,),
+    "use_bidirectional_attention": (True,),
+    "partial_rotary_factor": (1, 1.0),
+    "use_qk_norm": (False,),
+    "attention_logit_cap": (),
+    "attn_logit_softcapping": (),
 }
 
-# Keys that never reach the encoder: heads, losses, initialisation, token ids, file-keeping.
+# Keys that do not concern the encoder: heads, losses, initialization, token ids, records.
 _ACCEPTED_PREFIXES = ("_", "classifier_", "initializer_", "sparse_", "repad_", "output_")
 _ACCEPTED_SUFFIXES = ("_token_id",)
 _ACCEPTED = frozenset(
@@ -67,7 +75,7 @@ _ACCEPTED = frozenset(
     finetuning_task gradient_checkpointing id2label label2id num_labels layer_norm_eps problem_type
     reference_compile return_dict task_specific_params tie_word_embeddings tokenizer_class
     transformers_version use_cache chunk_size_feed_forward torchscript use_bfloat16 tf_legacy_loss
-    prefix sentence_transformers
+    prefix sentence_transformers transformers.js_config auto_map unsloth_version label_smoothing
     max_length min_length do_sample early_stopping num_beams num_beam_groups diversity_penalty
     temperature top_k top_p typical_p repetition_penalty length_penalty no_repeat_ngram_size
     encoder_no_repeat_ngram_size bad_words_ids num_return_sequences return_dict_in_generate
@@ -78,15 +86,17 @@ _ACCEPTED = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class ModernBertConfig:
-    """Everything the encoder needs to know, checked; defaults are ModernBERT-base's.
+    """Validated settings of the encoder; the defaults are those of ModernBERT-base.
 
     Attributes:
         layer_types: ``"full_attention"`` or ``"sliding_attention"``, one a layer.
-        local_attention: whole width of a sliding window; a piece sees ``local_attention // 2``
-            neighbours on each side.
-        global_rope_theta, local_rope_theta: RoPE base of full and of sliding layers.
-        source: the file's own keys, kept so that saving loses none of them.
+        local_attention: Width of a sliding window; a piece attends to ``local_attention // 2``
+            neighbors on each side.
+        global_rope_theta, local_rope_theta: RoPE base of full and of sliding-window layers.
+        source: The keys of the file, kept so that saving loses none of them.
     """
+
+    model_type: ClassVar[str] = "modernbert"
 
     vocab_size: int = 50368
     hidden_size: int = 768
@@ -120,21 +130,24 @@ class ModernBertConfig:
         return self.hidden_size // self.num_attention_heads
 
     @property
-    def reach(self) -> int:
-        """Neighbours a piece sees on each side in a sliding layer, itself not counted."""
+    def half_window(self) -> int:
+        """Neighbors that a piece attends to on each side in a sliding-window layer."""
         return self.local_attention // 2
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ModernBertConfig:
-        """Read what ``json.load`` gave for a ``config.json`` of either generation.
+        """Read the parsed ``config.json`` of either version.
+
+        Keys that this version does not know are ignored with a warning (SMW022).
 
         Raises:
-            ValueError: SM020 not a ModernBERT config; SM021 keys nobody knows; SM022 a value that
-                the encoder cannot take; SM023 two settings that contradict each other.
+            ValueError: SM020 if it is no ModernBERT config; SM022 if a value is not supported;
+                SM023 if two settings contradict each other.
         """
-        if data.get("model_type") != "modernbert":
+        if data.get("model_type") != cls.model_type:
             raise ValueError(Errors.SM020.format(found=data.get("model_type")))
-        _refuse_unknown(data)
+        _refuse_unsupported(data)
+        _warn_of_unknown(data)
         values: dict[str, Any] = {
             key: data[key]
             for key in (*_SIZES, *_RATES, *_SWITCHES, "hidden_activation", "norm_eps")
@@ -149,24 +162,24 @@ class ModernBertConfig:
                 data, values.get("num_hidden_layers", cls.num_hidden_layers)
             ),
             global_rope_theta=full,
-            # Version 4 lets sliding layers share the base of the full ones by writing null.
+            # In version 4, null lets sliding-window layers share the base of the full ones.
             local_rope_theta=full if sliding is None else sliding,
             source=data,
         )
-        if data.get("sliding_window") not in (None, config.reach):
+        if data.get("sliding_window") not in (None, config.half_window):
             _contradict(data, "sliding_window", "local_attention")
         return config
 
     def to_dict(self) -> dict[str, Any]:
-        """A ``config.json`` that transformers v4 and v5 both read, with the source's other keys."""
+        """Return a ``config.json`` for transformers v4 and v5, with other keys of the source."""
         names = (*_SIZES, *_RATES, *_SWITCHES, "hidden_activation", "norm_eps")
         thetas = {FULL: self.global_rope_theta, SLIDING: self.local_rope_theta}
         layout: dict[str, Any] = {
             "global_rope_theta": self.global_rope_theta,
             "local_rope_theta": self.local_rope_theta,
             "rope_parameters": {
-                kind: {"rope_type": "default", "rope_theta": theta}
-                for kind, theta in thetas.items()
+                layer_type: {"rope_type": "default", "rope_theta": theta}
+                for layer_type, theta in thetas.items()
             },
             "layer_types": list(self.layer_types),
         }
@@ -175,7 +188,7 @@ class ModernBertConfig:
             layout["global_attn_every_n_layers"] = step
         kept = {key: value for key, value in self.source.items() if key not in _LAYOUT}
         own = {name: getattr(self, name) for name in names}
-        return {**kept, "model_type": "modernbert", **own, **layout}
+        return {**kept, "model_type": self.model_type, **own, **layout}
 
     def _check(self) -> None:
         _check_sizes({name: getattr(self, name) for name in _SIZES})
@@ -195,7 +208,7 @@ class ModernBertConfig:
             self.hidden_size % (2 * self.num_attention_heads) == 0,
             f"an even number of dimensions for each of {self.num_attention_heads} attention heads",
         )
-        known = all(kind in (FULL, SLIDING) for kind in self.layer_types)
+        known = all(name in (FULL, SLIDING) for name in self.layer_types)
         _need("layer_types", self.layer_types, known, f"a list of '{FULL}' and '{SLIDING}'")
         if len(self.layer_types) != self.num_hidden_layers:
             _contradict(
@@ -210,7 +223,7 @@ def _every_nth(step: int, layers: int) -> tuple[str, ...]:
 
 
 def _step_of(layer_types: tuple[str, ...]) -> int | None:
-    """The `global_attn_every_n_layers` that gives these types, or None when no number does."""
+    """Return the `global_attn_every_n_layers` with these types, None if there is none."""
     steps = range(1, len(layer_types) + 1)
     return next((n for n in steps if _every_nth(n, len(layer_types)) == layer_types), None)
 
@@ -227,13 +240,13 @@ def _read_layer_types(data: Mapping[str, Any], layers: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _read_theta(data: Mapping[str, Any], kind: str, key: str, *, default: float) -> Any:
-    """RoPE base of one kind of layer; None where version 4 says null."""
+def _read_theta(data: Mapping[str, Any], layer_type: str, key: str, *, default: float) -> Any:
+    """Return the RoPE base of one type of layer; None if version 4 says null."""
     table = data.get("rope_parameters") or {}
-    path = f"rope_parameters.{kind}"
+    path = f"rope_parameters.{layer_type}"
     _need("rope_parameters", table, isinstance(table, Mapping), f"'{FULL}' and '{SLIDING}'")
     _need("rope_parameters", table, set(table) <= {FULL, SLIDING}, f"'{FULL}' and '{SLIDING}'")
-    rope = table.get(kind) or {}
+    rope = table.get(layer_type) or {}
     _need(path, rope, isinstance(rope, Mapping), "'rope_type' and 'rope_theta'")
     for name, value in rope.items():
         known = {
@@ -251,22 +264,26 @@ def _read_theta(data: Mapping[str, Any], kind: str, key: str, *, default: float)
     return nested
 
 
-def _refuse_unknown(data: Mapping[str, Any]) -> None:
+def _refuse_unsupported(data: Mapping[str, Any]) -> None:
     for key, allowed in _ONLY.items():
         value = data.get(key)
-        _need(key, value, value is None or value in allowed, f"null or one of {list(allowed)}")
-    ours = {*_SIZES, *_RATES, *_SWITCHES, *_LAYOUT, *_ONLY, *_ACCEPTED}
-    ours |= {"hidden_activation", "norm_eps", "sliding_window"}
+        need = " or ".join(["null", *map(repr, allowed)])
+        _need(key, value, value is None or value in allowed, need)
+
+
+def _warn_of_unknown(data: Mapping[str, Any]) -> None:
+    known = {*_SIZES, *_RATES, *_SWITCHES, *_LAYOUT, *_ONLY, *_ACCEPTED}
+    known |= {"hidden_activation", "norm_eps", "sliding_window"}
     unknown = [
         key
         for key, value in data.items()
-        if key not in ours
+        if key not in known
         and value is not None
         and not key.startswith(_ACCEPTED_PREFIXES)
         and not key.endswith(_ACCEPTED_SUFFIXES)
     ]
     if unknown:
-        raise ValueError(Errors.SM021.format(keys=", ".join(sorted(unknown))))
+        warnings.warn(Warnings.SMW022.format(keys=", ".join(sorted(unknown))), stacklevel=4)
 
 
 def _check_sizes(values: Mapping[str, Any]) -> None:

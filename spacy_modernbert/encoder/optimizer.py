@@ -15,7 +15,7 @@ from .optimizer_config import OptimizerConfig
 def decay_groups(
     parameters: Iterable[nn.Parameter], *, learn_rate: float, weight_decay: float
 ) -> list[dict[str, Any]]:
-    """Divide parameters into those that decay and those that don't.
+    """Divide parameters into groups with and without weight decay.
 
     Args:
         parameters: The parameters; those that need no gradient are left out.
@@ -44,8 +44,8 @@ class Optimizer:
         config: Schedule and clipping.
 
     Attributes:
-        steps: Steps that were taken.
-        parameters: All parameters that are trained.
+        steps: Number of steps taken.
+        parameters: All trained parameters.
     """
 
     def __init__(self, groups: list[dict[str, Any]], config: OptimizerConfig) -> None:
@@ -62,17 +62,16 @@ class Optimizer:
 
     @property
     def has_gradients(self) -> bool:
-        """Whether gradients have been added up since the last step."""
+        """Whether gradients have accumulated since the last step."""
         return any(parameter.grad is not None for parameter in self.parameters)
 
     def step(self) -> float:
-        """Change the weights by the gradients that were added up, and forget these.
+        """Update the weights by the accumulated gradients, and clear these.
 
-        A gradient that is not finite changes nothing.
+        A gradient that is not finite changes no weight, but counts as a step.
 
         Returns:
-            The length of the gradient before it was clipped; 0 without gradients, and then no step
-            is counted.
+            The norm of the gradient before clipping; 0 without gradients, which count as no step.
         """
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         if not gradients:
@@ -92,5 +91,5 @@ class Optimizer:
         return norm
 
     def zero_gradients(self) -> None:
-        """Forget the gradients that were added up."""
+        """Clear the accumulated gradients."""
         self._adamw.zero_grad()

@@ -14,7 +14,7 @@ LrSchedule = Literal["constant", "linear", "cosine"]
 
 
 class OptimizerConfig(Settings):
-    """AdamW, with learning rates that rise and fall."""
+    """AdamW with warm-up and a schedule of learning rates."""
 
     learn_rate: Rate = 5e-5
     """Highest learning rate of the encoder."""
@@ -27,14 +27,14 @@ class OptimizerConfig(Settings):
     warmup_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Share of all steps over which learning rates rise, if `warmup_steps` is null."""
     total_steps: Annotated[int, Field(ge=1)] | None = None
-    """Step at which learning rates are back at 0. Null: `max_steps` of `[training]`."""
+    """Step at which learning rates return to 0. Null: `max_steps` of `[training]`."""
     grad_clip: Annotated[float, Field(gt=0)] = 1.0
-    """Longest gradient, over all weights together; longer ones are scaled down."""
+    """Largest norm of the gradient of all weights; longer gradients are scaled down."""
 
     def factor(self, step: int) -> float:
-        """Return the share of the highest learning rates in a step, counted from 0.
+        """Return the factor of the highest learning rates for a step, counted from 0.
 
-        Without `total_steps` learning rates never fall, and rise over `warmup_steps` only.
+        Without `total_steps`, learning rates never fall, and rise only over `warmup_steps`.
         """
         total, warmup = self.total_steps, self.warmup_steps
         if warmup is None:

@@ -1,8 +1,8 @@
-"""Rows of pieces laid end to end: the one shape every encoder of the package takes.
+"""Sequences of pieces laid end to end: the one shape that every encoder of the package takes.
 
-A batch of three rows of 2, 4 and 3 pieces becomes nine ids in one vector, and ``cu_seqlens`` says
-where the rows begin and end: ``[0, 2, 6, 9]``. No position is ever padding, so no layer spends a
-multiplication on one.
+A batch of three sequences of 2, 4 and 3 pieces becomes nine ids in one vector, and ``cu_seqlens``
+says where the sequences begin and end: ``[0, 2, 6, 9]``. No position is ever padding, so no layer
+spends a multiplication on it.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class PackedBatch:
-    """Rows of piece ids, concatenated without padding.
+    """Sequences of piece ids, concatenated without padding.
 
     Attributes:
-        ids: piece ids. *Shape:* (total,), int64.
-        positions: position of each piece in its own row, from 0. *Shape:* (total,), int64.
-        cu_seqlens: where each row starts, and the total at the end. *Shape:* (rows + 1,), int32.
-        lengths: pieces in each row; on the host, so that nobody has to ask a GPU for them.
+        ids: Piece ids. *Shape:* (total,), int64.
+        positions: Position of each piece in its own sequence, from 0. *Shape:* (total,), int64.
+        cu_seqlens: Where each sequence starts, and the total at the end.
+            *Shape:* (sequences + 1,), int32.
+        lengths: Pieces in each sequence, on the host: reading them never waits for a GPU.
     """
 
     ids: Tensor
@@ -35,15 +36,15 @@ class PackedBatch:
 
     @classmethod
     def from_sequences(
-        cls, rows: Sequence[ArrayLike], *, device: torch.device | str | None = None
+        cls, sequences: Sequence[ArrayLike], *, device: torch.device | str | None = None
     ) -> PackedBatch:
-        """Pack rows of ids (arrays or lists of int); an empty row keeps its place.
+        """Pack sequences of ids (arrays or lists of int); an empty sequence keeps its place.
 
         Args:
-            rows: one sequence of piece ids a row, special pieces included.
-            device: where the tensors go; None is torch's default.
+            sequences: Piece ids of each sequence, special pieces included.
+            device: Where the tensors go; None is torch's default.
         """
-        arrays = [np.asarray(row, dtype=np.int64).reshape(-1) for row in rows]
+        arrays = [np.asarray(sequence, dtype=np.int64).reshape(-1) for sequence in sequences]
         lengths = tuple(len(array) for array in arrays)
         ids = np.concatenate(arrays) if arrays else np.empty(0, dtype=np.int64)
         positions = np.concatenate([np.arange(n) for n in lengths] or [ids])
@@ -57,26 +58,26 @@ class PackedBatch:
 
     @property
     def total(self) -> int:
-        """Pieces in all rows together."""
+        """Pieces in all sequences together."""
         return self.ids.shape[0]
 
     @property
-    def rows(self) -> int:
-        """Number of rows."""
+    def n_sequences(self) -> int:
+        """Number of sequences."""
         return len(self.lengths)
 
     @property
     def max_length(self) -> int:
-        """Pieces in the longest row; 0 for a batch of none."""
+        """Pieces in the longest sequence; 0 for an empty batch."""
         return max(self.lengths, default=0)
 
     @property
     def device(self) -> torch.device:
-        """Where the ids live."""
+        """Device of the ids."""
         return self.ids.device
 
     def to(self, device: torch.device | str) -> PackedBatch:
-        """The same batch on another device."""
+        """Return the same batch on another device."""
         return PackedBatch(
             ids=self.ids.to(device),
             positions=self.positions.to(device),
@@ -84,63 +85,59 @@ class PackedBatch:
             lengths=self.lengths,
         )
 
-    def take(self, rows: Sequence[int]) -> PackedBatch:
-        """A batch of some of the rows.
-
-        Args:
-            rows: Their numbers, in the order that they shall have.
-        """
-        lengths = tuple(self.lengths[i] for i in rows)
+    def select(self, indices: Sequence[int]) -> PackedBatch:
+        """Return a batch of some of the sequences, in the order of ``indices``."""
+        lengths = tuple(self.lengths[i] for i in indices)
         ids, positions = self.split(self.ids), self.split(self.positions)
         starts = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=self.device)
         return PackedBatch(
-            ids=torch.cat([ids[i] for i in rows]),
-            positions=torch.cat([positions[i] for i in rows]),
+            ids=torch.cat([ids[i] for i in indices]),
+            positions=torch.cat([positions[i] for i in indices]),
             cu_seqlens=starts,
             lengths=lengths,
         )
 
     def split(self, hidden: Tensor) -> list[Tensor]:
-        """Cut what an encoder returned back into rows; views, not copies.
+        """Cut the output of an encoder back into sequences; views, not copies.
 
         Args:
             hidden: *Shape:* (total, ...).
 
         Returns:
-            One tensor a row. *Shape:* (length, ...).
+            One tensor a sequence. *Shape:* (length, ...).
         """
         return list(hidden.split(list(self.lengths))) if self.lengths else []
 
     def pad(self, hidden: Tensor, *, value: float = 0.0) -> Tensor:
-        """Spread packed vectors over a rectangle, for networks that know no other shape.
+        """Spread packed vectors over a rectangle, for networks that take no other shape.
 
         Args:
             hidden: *Shape:* (total, ...).
-            value: what the places after a row's end hold.
+            value: Fills the positions after the end of a sequence.
 
         Returns:
-            *Shape:* (rows, max_length, ...); keeps gradients.
+            *Shape:* (sequences, max_length, ...); keeps gradients.
         """
-        out = hidden.new_full((self.rows, self.max_length, *hidden.shape[1:]), value)
-        return out.index_put((self._row_index(), self.positions), hidden)
+        out = hidden.new_full((self.n_sequences, self.max_length, *hidden.shape[1:]), value)
+        return out.index_put((self._sequence_index(), self.positions), hidden)
 
     def unpad(self, padded: Tensor) -> Tensor:
-        """The reverse of `pad`: keep the real places of a rectangle.
+        """Undo `pad`: keep the positions of a rectangle that hold a piece.
 
         Args:
-            padded: *Shape:* (rows, max_length or more, ...).
+            padded: *Shape:* (sequences, max_length or more, ...).
 
         Returns:
             *Shape:* (total, ...); keeps gradients.
         """
-        return padded[self._row_index(), self.positions]
+        return padded[self._sequence_index(), self.positions]
 
     def mask(self) -> Tensor:
-        """True where the rectangle of `pad` holds a piece. *Shape:* (rows, max_length), bool."""
+        """Return where `pad` puts pieces. *Shape:* (sequences, max_length), bool."""
         places = torch.arange(self.max_length, device=self.device)
         return places < self.cu_seqlens.diff().unsqueeze(1)
 
-    def _row_index(self) -> Tensor:
-        """Row of each piece. *Shape:* (total,), int64."""
-        rows = torch.arange(self.rows, device=self.device)
-        return rows.repeat_interleave(self.cu_seqlens.diff().long(), output_size=self.total)
+    def _sequence_index(self) -> Tensor:
+        """Return the index of each piece's sequence. *Shape:* (total,), int64."""
+        indices = torch.arange(self.n_sequences, device=self.device)
+        return indices.repeat_interleave(self.cu_seqlens.diff().long(), output_size=self.total)

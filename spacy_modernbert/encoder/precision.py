@@ -1,8 +1,8 @@
-"""Number formats of an encoder: which one a device really has, and layers that use it.
+"""Number formats of an encoder: those that a device has, and layers that use them.
 
-bfloat16 here means: weights and matrix products in bfloat16; norms, softmax and the residual
-stream in float32. It halves the memory of the weights, and the time of the products on hardware
-with units for it.
+The precision bfloat16 means weights and matrix products in bfloat16, and norms, softmax and the
+residual stream in float32. It halves the memory of the weights, and the time of the products on
+hardware with units for it.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from ..errors import Errors, Warnings
 
 Precision = Literal["float32", "bfloat16"]
 
-# Below this gain in speed the user is told that bfloat16 saves memory only.
-WORTH = 0.9
+# Below this gain in speed, a warning says that bfloat16 only saves memory.
+MIN_GAIN = 0.9
 
 
 def resolve_precision(precision: Precision, device: torch.device | str) -> torch.dtype:
-    """Choose the dtype of matrix products; warn once where it cannot be the one asked for.
+    """Choose the dtype of matrix products; warn once if the device lacks the requested one.
 
     Args:
-        precision: what the user asked for.
-        device: where the products run.
+        precision: The requested precision.
+        device: Device of the products.
 
     Raises:
-        ValueError: SM024, no such precision.
+        ValueError: SM024 if there is no such precision.
     """
     return _resolve(precision, torch.device(device).type)
 
@@ -46,7 +46,7 @@ def _resolve(precision: Precision, device_type: str) -> torch.dtype:
         return torch.float32
     if _has_bfloat16(device_type):
         gain = _gain_of_bfloat16() if device_type == "cpu" else 1.0
-        if gain < WORTH:
+        if gain < MIN_GAIN:
             warnings.warn(Warnings.SMW021.format(gain=gain), stacklevel=3)
         return torch.bfloat16
     warnings.warn(Warnings.SMW020.format(precision=precision, device=device_type), stacklevel=3)
@@ -54,26 +54,26 @@ def _resolve(precision: Precision, device_type: str) -> torch.dtype:
 
 
 def _has_bfloat16(device_type: str) -> bool:
-    """Whether the device has instructions for bfloat16; emulation would be slower than float32."""
+    """Tell whether the device has bfloat16 instructions; emulation is slower than float32."""
     if device_type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device_type != "cpu":
         return False
     if platform.machine().lower() in ("aarch64", "arm64"):
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    # Private names: torch has no public ones, and a version without them answers "no".
+    # Private names, because torch has no public ones; a version without them counts as "no".
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, bool)() for name in probes)
 
 
 def bfloat16_gain() -> float | None:
-    """Compare both formats on the CPU, by a product that takes a few milliseconds.
+    """Measure the gain of bfloat16 on the CPU, by a product that takes a few milliseconds.
 
-    To have the instructions is not to be fast: some processors run them slowly, among
-    them those whose virtual machine hides the faster AMX units.
+    Processors with the instructions may still run them slowly, such as those whose virtual
+    machine hides the faster AMX units.
 
     Returns:
-        How many times faster bfloat16 is; None where the processor has no instructions for it.
+        Speed of bfloat16 as a multiple of float32; None if the processor has no instructions.
     """
     return _gain_of_bfloat16() if _has_bfloat16("cpu") else None
 
@@ -83,7 +83,7 @@ def _gain_of_bfloat16() -> float:
         wide = torch.ones(512, 768), torch.ones(768, 768)
         half = wide[0].bfloat16(), wide[1].bfloat16()
         seconds = {"wide": float("inf"), "half": float("inf")}
-        for _ in range(4):  # the first pays for setting the kernels up; the best counts
+        for _ in range(4):  # the first includes the set-up of the kernels; the best counts
             for name, (x, weight) in (("wide", wide), ("half", half)):
                 start = time.perf_counter()
                 F.linear(x, weight)
@@ -92,10 +92,10 @@ def _gain_of_bfloat16() -> float:
 
 
 class Linear(nn.Linear):
-    """A linear layer whose products run in the input's dtype, whatever its weights are stored in.
+    """A linear layer whose products run in the dtype of the input, not of the stored weights.
 
-    Training keeps float32 weights and casts them in each forward pass, through which gradients
-    flow; inference stores them cast (see `cast_parameters`).
+    In training, weights are float32 and cast in each forward pass, through which gradients flow.
+    For inference they are stored cast (see `cast_parameters`).
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ class Linear(nn.Linear):
         return F.linear(x, self.weight.to(x.dtype), self._bias(x.dtype))
 
     def write(self, x: Tensor, out: Tensor) -> None:
-        """Write the layer's output to where it is wanted; not differentiable.
+        """Write the output of the layer into a tensor; not differentiable.
 
         Args:
             x: *Shape:* (n, in).
@@ -116,9 +116,9 @@ class Linear(nn.Linear):
             torch.addmm(bias, x, weight, out=out)
 
     def add_to_(self, total: Tensor, x: Tensor) -> None:
-        """Add the layer's output to a tensor; not differentiable.
+        """Add the output of the layer to a tensor; not differentiable.
 
-        In one dtype the product accumulates right there, and the sum costs no pass of its own.
+        If both have one dtype, the product accumulates in place, and the sum costs no extra pass.
 
         Args:
             total: *Shape:* (n, out), float32.

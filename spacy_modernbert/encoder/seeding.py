@@ -1,4 +1,4 @@
-"""Chance that can be repeated, and that nobody else notices."""
+"""Reproducible random numbers that leave the generators of torch unchanged."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import torch
 
 @contextmanager
 def seeded(device: torch.device, *numbers: int) -> Iterator[None]:
-    """Let torch draw the numbers that belong to a seed; its own generator is as before afterwards.
+    """Seed torch for a block, and restore its generators afterwards.
 
     Args:
-        device: Where numbers are drawn, besides the CPU.
-        numbers: The seed, and what tells this draw from others of it: a step, for example.
+        device: Device that draws numbers, besides the CPU.
+        numbers: The seed, and numbers that tell this block from others with the same seed, such
+            as the step.
     """
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices):

@@ -1,4 +1,4 @@
-"""Tensors in files and in bytes: safetensors, read into memory, written all or nothing."""
+"""Tensors in files and bytes of the safetensors format, copied when read, written atomically."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from ..errors import Errors
 from ..text.files import atomic_path
 
-# The names of the safetensors format, and what torch calls them.
+# Names of number formats in safetensors, and in torch.
 DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -35,57 +35,57 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
     Args:
         path: The file.
-        tensors: Name -> tensor, on any device.
-        metadata: Name -> text, kept in the header.
+        tensors: Name to tensor, on any device.
+        metadata: Name to text, kept in the header.
     """
     with atomic_path(path) as temporary:
         try:
-            safetensors.torch.save_file(_plain(tensors), temporary, metadata=dict(metadata))
-        except safetensors.SafetensorError as error:  # its name for an input/output error
+            safetensors.torch.save_file(_detached(tensors), temporary, metadata=dict(metadata))
+        except safetensors.SafetensorError as error:  # also raised for errors of input and output
             raise OSError(str(error)) from error
 
 
 def tensors_to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """Give the bytes of the file that ``write_tensors`` writes."""
-    data: bytes = safetensors.torch.save(_plain(tensors), metadata=dict(metadata))
+    """Return the bytes of the file that ``write_tensors`` writes."""
+    data: bytes = safetensors.torch.save(_detached(tensors), metadata=dict(metadata))
     return data
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read a safetensors file.
 
-    The tensors are copies: a file that is overwritten or cut short later changes nothing. Mapped
-    pages would change with it, or end the process.
+    The tensors are copies, so overwriting or truncating the file later changes nothing. Mapped
+    pages would change with the file, or end the process.
 
     Raises:
-        ValueError: SM042 where the file is cut short or is no safetensors file.
+        ValueError: SM042 if the file is truncated or is no safetensors file.
     """
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            # `keys` is a method of the file here, no mapping.
+            # `keys` is a method of the file, which is no mapping.
             return {n: file.get_tensor(n).clone() for n in file.keys()}, metadata  # noqa: SIM118
     except safetensors.SafetensorError as error:
         raise ValueError(Errors.SM042.format(path=path, reason=error)) from error
 
 
 def bytes_to_tensors(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the bytes of a safetensors file. The tensors are copies, which training may write to.
+    """Read the bytes of a safetensors file. The tensors are copies.
 
     Raises:
-        ValueError: SM042 where the bytes are cut short or are no safetensors file.
+        ValueError: SM042 if the bytes are truncated or are no safetensors file.
     """
     try:
         size = int.from_bytes(data[:8], "little")
         header = json.loads(data[8 : 8 + size].decode("utf8"))
         metadata = header.pop("__metadata__", {})
         start = 8 + size
-        return {name: _view(data, start, spec) for name, spec in header.items()}, metadata
+        return {name: _copy_tensor(data, start, spec) for name, spec in header.items()}, metadata
     except (ValueError, KeyError, AttributeError, TypeError, RuntimeError) as error:
         raise ValueError(Errors.SM042.format(path="the given bytes", reason=error)) from error
 
 
-def _view(data: bytes, start: int, spec: dict) -> Tensor:
+def _copy_tensor(data: bytes, start: int, spec: dict) -> Tensor:
     dtype = DTYPES[spec["dtype"]]
     begin, end = spec["data_offsets"]
     shape = spec["shape"]
@@ -100,5 +100,5 @@ def _view(data: bytes, start: int, spec: dict) -> Tensor:
     return flat.reshape(shape).clone()
 
 
-def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _detached(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}

@@ -1,1 +1,1 @@
-"""Floor 0: words, pieces and windows. numpy and tokenizers only, no torch."""
+"""The text layer: words, pieces, windows and batches. numpy and tokenizers, but no torch."""

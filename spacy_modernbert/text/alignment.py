@@ -1,4 +1,4 @@
-"""Which pieces belong to which token."""
+"""Alignment of tokens and pieces."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Alignment:
     """The pieces of each token, ragged.
 
     Attributes:
-        pieces: Indices of pieces in their row, token after token, rising within a token.
+        pieces: Indices of pieces in their text, token after token, rising within a token.
             *Shape:* (sum of lengths,), int32.
-        lengths: How many pieces each token has. *Shape:* (tokens,), int32.
+        lengths: Number of pieces of each token. *Shape:* (tokens,), int32.
     """
 
     pieces: Ints
@@ -28,9 +28,9 @@ class Alignment:
 
 
 def align_tokens(
-    text: str, token_starts: npt.ArrayLike, token_ends: npt.ArrayLike, row: TextPieces
+    text: str, token_starts: npt.ArrayLike, token_ends: npt.ArrayLike, text_pieces: TextPieces
 ) -> Alignment:
-    """Give every token its pieces, in time linear in the text.
+    """Find the pieces of every token, in time linear in the length of the text.
 
     We want to align the tokens of "Apple buys U.K. startup" against its pieces::
 
@@ -39,26 +39,25 @@ def align_tokens(
         piece   Apple       Ġbuys          ĠU      .       K       .      Ġstartup
         offsets 0..5        5..10          10..12  12..13  13..14  14..15 15..23
 
-    The offsets of ``Ġbuys`` begin at the space. That space belongs to nobody: leading white space
-    is taken off, ``Ġbuys`` is left with 6..10, and no token touches a piece of its neighbour.
-    The answer is ``pieces = [0, 1, 2, 3, 4, 5, 6]``, ``lengths = [1, 1, 4, 1]``.
+    The offsets of ``Ġbuys`` begin at the space. That space belongs to no token: without its leading
+    white space, ``Ġbuys`` has 6..10, and no token overlaps a piece of its neighbor.
+    The result is ``pieces = [0, 1, 2, 3, 4, 5, 6]``, ``lengths = [1, 1, 4, 1]``.
 
     - A token has every piece whose span overlaps its own. A piece that holds a part of a character
       spans the whole of it, so all the bytes of an emoji go to the emoji's token.
-    - A piece of white space alone keeps its span: it can belong to a white-space token.
+    - A piece of only white space keeps its span: it can belong to a white-space token.
     - Two tokens share a piece only where the tokenizer put characters of both into it.
-    - Every visible token has a piece. Visible is what `str.isspace` does not call white space,
-      control and zero-width characters included; it is the same line as spaCy's ``is_space``.
-      Where the tokenizer dropped all characters of a token (BERT drops zero-width ones, NFC
-      melts an accent into the letter before it), the token takes the nearest piece: the one
-      before it if there is one, else the first of the row. Only a row without pieces leaves it
-      with none.
+    - Every visible token has a piece. Visible characters are those for which `str.isspace` is
+      false, control and zero-width characters included, as in spaCy's ``is_space``. If the
+      tokenizer dropped all characters of a token (BERT drops zero-width ones, NFC composes an
+      accent with the letter before it), the token takes the nearest piece: the one before it if
+      there is one, else the first of the text. Only in a text without pieces it has none.
 
     Args:
         text: The text that was cut into pieces.
         token_starts: First character of each token, in text order. *Shape:* (tokens,)
         token_ends: End of each token, exclusive; tokens do not overlap. *Shape:* (tokens,)
-        row: The pieces of the text.
+        text_pieces: The pieces of the text.
 
     Returns:
         The alignment. White-space tokens may have no piece.
@@ -66,16 +65,18 @@ def align_tokens(
     starts = np.asarray(token_starts, dtype=np.int32)
     ends = np.asarray(token_ends, dtype=np.int32)
     visible = _visible_characters(text)
-    tokens, pieces = _overlaps(starts, ends, _without_leading_space(row, visible), row.ends)
+    piece_starts = _without_leading_space(text_pieces, visible)
+    tokens, pieces = _overlaps(starts, ends, piece_starts, text_pieces.ends)
 
     lengths = np.bincount(tokens, minlength=len(starts))
-    bare = np.flatnonzero((lengths == 0) & (_next(visible, starts) < ends))
-    if len(bare) and len(row.ids):
-        # Normalisers may swap combining marks, so the starts are made to rise first.
-        nearest = np.searchsorted(np.maximum.accumulate(row.starts), starts[bare], "right") - 1
-        tokens = np.concatenate([tokens, bare])
+    without = np.flatnonzero((lengths == 0) & (_next(visible, starts) < ends))
+    if len(without) and len(text_pieces.ids):
+        # Normalizers may swap combining marks, so the starts are made to rise first.
+        rising = np.maximum.accumulate(text_pieces.starts)
+        nearest = np.searchsorted(rising, starts[without], "right") - 1
+        tokens = np.concatenate([tokens, without])
         pieces = np.concatenate([pieces, np.maximum(nearest, 0)])
-        lengths[bare] = 1
+        lengths[without] = 1
     order = np.argsort(tokens, kind="stable")
     return Alignment(pieces[order].astype(np.int32), lengths.astype(np.int32))
 
@@ -92,10 +93,10 @@ def _next(visible: npt.NDArray[np.intp], positions: Ints) -> npt.NDArray[np.intp
     return np.append(visible, never)[np.searchsorted(visible, positions)]
 
 
-def _without_leading_space(row: TextPieces, visible: npt.NDArray[np.intp]) -> Ints:
+def _without_leading_space(pieces: TextPieces, visible: npt.NDArray[np.intp]) -> Ints:
     """Return the starts of the pieces after their leading white space."""
-    first = _next(visible, row.starts)
-    return np.where(first < row.ends, first, row.starts).astype(np.int32)
+    first = _next(visible, pieces.starts)
+    return np.where(first < pieces.ends, first, pieces.starts).astype(np.int32)
 
 
 def _overlaps(
@@ -103,8 +104,8 @@ def _overlaps(
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Return all pairs of token and piece that have characters in common, piece by piece.
 
-    Tokens are in order and apart, so a piece meets a run of them, which two binary searches
-    find. Nothing is asked of the order of the pieces.
+    Tokens are in order and do not overlap, so a piece overlaps a run of them, which two binary
+    searches find. The pieces may be in any order.
     """
     first = np.searchsorted(token_ends, piece_starts, side="right")
     last = np.searchsorted(token_starts, piece_ends, side="left")
@@ -112,6 +113,6 @@ def _overlaps(
     pieces = np.repeat(np.arange(len(piece_starts)), counts)
     within_run = np.arange(len(pieces)) - np.repeat(np.cumsum(counts) - counts, counts)
     tokens = np.repeat(first, counts) + within_run
-    # An empty token or piece inside another one meets it without sharing a character.
+    # An empty token or piece inside another one shares no character with it.
     real = (token_starts < token_ends)[tokens] & (piece_starts < piece_ends)[pieces]
     return tokens[real], pieces[real]

@@ -1,10 +1,10 @@
-"""Files that appear whole or not at all."""
+"""Files that are written whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,30 +13,23 @@ from ..errors import Errors
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` that takes its place if the block ends well.
+    """Yield a temporary path beside ``path`` that replaces it if the block ends well.
 
-    Whatever goes wrong while writing (a full disk, an interrupt), the file that stood at ``path``
-    before still stands there, whole.
+    Whatever goes wrong in the block (a full disk, an interrupt), an earlier file at ``path``
+    stays, whole.
 
     Raises:
-        OSError: SM047, with the reason, where the system refuses to write.
+        OSError: SM047, with the reason, if the system refuses to write.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The kernel applies the umask, so the file has the mode of any other new file.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
         yield temporary
-        # mkstemp makes files that only the owner can read; a saved model is an ordinary file.
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
         raise OSError(Errors.SM047.format(path=path, reason=error)) from error
     finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        with contextlib.suppress(OSError):
+            temporary.unlink()

@@ -1,13 +1,13 @@
-"""Build a ``tokenizers.Tokenizer`` for which a user's text is only ever text.
+"""Build a ``tokenizers.Tokenizer`` that reads control tokens in a text as plain text.
 
 A ``tokenizer.json`` on its own reads ``[SEP]``, ``<s>`` or ``[unused7]`` typed by a user as the
-control token of that name. Three things are needed to stop it:
+control token of that name. Three steps prevent that:
 
-1. ``encode_special_tokens``: added tokens that are flagged *special* are no longer searched for;
-2. reserved names, and the markers a model puts into its own prompts, get that flag, as many
-   files leave it out for them;
+1. ``encode_special_tokens``: added tokens that are flagged *special* are no longer matched;
+2. reserved names, and the markers in the prompts of a model, get that flag, which many files
+   leave out;
 3. a Unigram model (XLM-R, DeBERTa-v3) also has its control tokens in the ordinary vocabulary, where
-   the search for the best pieces would find them again: such names are cut in two beforehand.
+   its search for the best pieces would find them: such names are split in two beforehand.
 """
 
 from __future__ import annotations
@@ -30,18 +30,17 @@ def build_tokenizer(spec: dict[str, Any], *, markers: Sequence[str] = ()) -> Tok
 
     Args:
         spec: The parsed file. Flags of its added tokens are changed in place.
-        markers: Names of further added tokens that a text must not reach.
+        markers: Names of other added tokens that a text must not produce.
 
     Raises:
-        Exception: Whatever ``tokenizers`` says about a file it cannot read; it has no type of
-            its own for that.
+        Exception: If ``tokenizers`` cannot read the file; it has no more specific type.
     """
     for token in spec.get("added_tokens") or ():
         if _RESERVED.fullmatch(token["content"]) or token["content"] in markers:
             token["special"] = True
     tokenizer = Tokenizer.from_str(json.dumps(spec, ensure_ascii=False))
     tokenizer.encode_special_tokens = True
-    # A limit left in the file would cut texts in silence; windows.py knows what to do instead.
+    # A limit in the file would truncate texts silently; windows.py cuts them into windows instead.
     tokenizer.no_truncation()
     tokenizer.no_padding()
     _guard_vocabulary(tokenizer)
@@ -49,26 +48,26 @@ def build_tokenizer(spec: dict[str, Any], *, markers: Sequence[str] = ()) -> Tok
 
 
 def _guard_vocabulary(tokenizer: Tokenizer) -> None:
-    """Split the names that the model itself would still read as control tokens.
+    """Split names that the model itself would still read as control tokens.
 
-    The cut is put after the first character (``<|s>``), and only where the whole name follows, so
-    every other text keeps its pieces.
+    The split comes after the first character (``<|s>``), and only within the whole name, so every
+    other text keeps its pieces.
     """
     added = tokenizer.get_added_tokens_decoder().values()
     names = [token.content for token in added if token.special and len(token.content) > 1]
-    leaks = [name for name in names if _is_reachable(tokenizer, name)]
-    if not leaks:
+    reachable = [name for name in names if _is_reachable(tokenizer, name)]
+    if not reachable:
         return
-    cuts = (f"(?<={re.escape(name[0])})(?={re.escape(name[1:])})" for name in leaks)
+    cuts = (f"(?<={re.escape(name[0])})(?={re.escape(name[1:])})" for name in reachable)
     guard = Split(Regex("|".join(cuts)), behavior="removed")
     before = tokenizer.pre_tokenizer
     tokenizer.pre_tokenizer = guard if before is None else Chain([before, guard])
 
 
 def _is_reachable(tokenizer: Tokenizer, name: str) -> bool:
-    """Tell whether a text that holds ``name`` gets its id for that stretch of text.
+    """Tell whether the characters of ``name`` in a text get its id.
 
-    The id alone says nothing: an unknown character within the name is rightly ``[UNK]``.
+    The id alone proves nothing: an unknown character within the name is rightly ``[UNK]``.
     """
     name_id = tokenizer.token_to_id(name)
     probes = [name, f"a{name}a", f" {name} "]
@@ -82,17 +81,17 @@ def _is_reachable(tokenizer: Tokenizer, name: str) -> bool:
 def prefix_and_suffix_ids(
     tokenizer: Tokenizer, config: Mapping[str, Any]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Find the ids that go before and after a row: ``[CLS]`` ... ``[SEP]``, ``<s>`` ... ``</s>``.
+    """Find prefix and suffix of a sequence: ``[CLS]`` ... ``[SEP]``, ``<s>`` ... ``</s>``.
 
-    They are read off what the post-processor does to a probe. A file without a post-processor
-    leaves them to its configuration, by name; a file without either frames nothing.
+    The output of the post-processor for a probe shows them. Without a post-processor, the
+    configuration names them. Without either, both are empty.
 
     Args:
         tokenizer: The tokenizer.
         config: Parsed ``tokenizer_config.json``.
 
     Returns:
-        The ids before a row, and the ids after it.
+        The ids of the prefix, and the ids of the suffix.
     """
     if tokenizer.post_processor is None:
         first = _named_id(tokenizer, config, "cls_token", "bos_token")
@@ -109,12 +108,12 @@ def prefix_and_suffix_ids(
 
 
 def _probes(tokenizer: Tokenizer) -> Iterator[str]:
-    """Yield texts until one has a piece: ``a`` has none in a model of Chinese without ``[UNK]``."""
+    """Yield texts to try: ``a`` has no piece in a model of Chinese without ``[UNK]``."""
     return chain(["a"], tokenizer.get_vocab())
 
 
 def find_pad_id(tokenizer: Tokenizer, config: Mapping[str, Any], spec: Mapping[str, Any]) -> int:
-    """Find the id to pad rows with; 0 where nothing says (padding is masked in any case)."""
+    """Find the id of padding; 0 if no file has it, as padding is masked in any case."""
     named = _named_id(tokenizer, config, "pad_token")
     padding = (spec.get("padding") or {}).get("pad_id")
     usual = (tokenizer.token_to_id(name) for name in ("[PAD]", "<pad>"))
@@ -124,7 +123,7 @@ def find_pad_id(tokenizer: Tokenizer, config: Mapping[str, Any], spec: Mapping[s
 def _named_id(tokenizer: Tokenizer, config: Mapping[str, Any], *keys: str) -> int | None:
     """Return the id of the first of these tokens that the configuration names.
 
-    A token is written as a plain string or, with its stripping flags, as a dictionary.
+    A token is a plain string or, with its stripping flags, a dictionary.
     """
     for key in keys:
         token = config.get(key)

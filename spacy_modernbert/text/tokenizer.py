@@ -1,7 +1,7 @@
-"""Texts and words to pieces, from the ``tokenizer.json`` of either transformers generation.
+"""Cut texts and words into pieces, with the ``tokenizer.json`` of any version of transformers.
 
-``AutoTokenizer`` is not used: it refuses folders that another major version saved. The file
-itself is stable, and ``tokenizers`` reads it alone.
+``AutoTokenizer`` is not used, because it refuses folders that another major version saved. The
+file itself is stable, and ``tokenizers`` can read it alone.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CONFIG = "tokenizer_config.json"
 _SPECIALS = "special_tokens_map.json"
 _FILES = (_TOKENIZER, _CONFIG, _SPECIALS)
 
-# transformers writes 1e30 where a checkpoint has no limit.
+# transformers writes 1e30 for a checkpoint without a limit.
 _NO_LIMIT = 1e9
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -39,9 +39,9 @@ class TextPieces:
 
     Attributes:
         ids: Piece ids. *Shape:* (pieces,), int32.
-        starts: Where each piece starts in the text, in characters. *Shape:* (pieces,), int32.
-        ends: Where each piece ends, exclusive. A piece that holds a part of a character has the
-            whole character. *Shape:* (pieces,), int32.
+        starts: Start of each piece in the text, in characters. *Shape:* (pieces,), int32.
+        ends: End of each piece, exclusive. A piece that is part of a character spans the whole
+            character. *Shape:* (pieces,), int32.
     """
 
     ids: Ints
@@ -55,8 +55,8 @@ class WordPieces:
 
     Attributes:
         ids: Piece ids. *Shape:* (pieces,), int32.
-        words: Index of the word each piece belongs to, never falling. A word of which the
-            tokenizer keeps nothing is missing here. *Shape:* (pieces,), int32.
+        words: Index of the word of each piece, never falling. A word without pieces does not
+            occur. *Shape:* (pieces,), int32.
     """
 
     ids: Ints
@@ -64,17 +64,17 @@ class WordPieces:
 
 
 class PieceTokenizer:
-    """Cuts texts and words into pieces. It never changes once it is built.
+    """Cuts texts and words into pieces. Immutable.
 
-    Control tokens cannot be reached from a text: ``[SEP]`` in it is five ordinary characters.
+    A text cannot produce control tokens: ``[SEP]`` in it is five ordinary characters.
 
     Attributes:
         vocab_size: Number of pieces, added tokens included.
-        prefix_ids: Ids that the checkpoint expects before a row, such as ``([CLS],)``.
-        suffix_ids: Ids that it expects after a row, such as ``([SEP],)``.
-        pad_id: Id to fill short rows with.
-        model_max_length: Longest row of the checkpoint, ``prefix_ids`` and ``suffix_ids``
-            included; None where the files name no limit.
+        prefix_ids: Ids that the checkpoint expects before a sequence, such as ``([CLS],)``.
+        suffix_ids: Ids that it expects after a sequence, such as ``([SEP],)``.
+        pad_id: Id that pads short sequences.
+        model_max_length: Longest sequence of the checkpoint, ``prefix_ids`` and ``suffix_ids``
+            included; None if the files name no limit.
     """
 
     vocab_size: int
@@ -89,13 +89,13 @@ class PieceTokenizer:
         """Build from the contents of files; see `from_folder` for the usual way.
 
         Args:
-            files: File name to content: ``tokenizer.json`` and, where there are any,
+            files: File name to content: ``tokenizer.json`` and, optionally,
                 ``tokenizer_config.json`` and ``special_tokens_map.json``.
-            markers: Added tokens that a text must not reach, besides the special ones.
-            source: Where the files come from, for messages.
+            markers: Added tokens that a text must not produce, besides the special ones.
+            source: Origin of the files, for messages.
 
         Raises:
-            ValueError: A file cannot be read (SM002).
+            ValueError: SM002 if a file cannot be read.
         """
         self._files = dict(files)
         self._markers = tuple(markers)
@@ -117,26 +117,26 @@ class PieceTokenizer:
 
         Args:
             path: The folder.
-            markers: Added tokens that a text must not reach, besides the special ones: those that
-                a model puts into its own prompts, such as ``<<ENT>>``.
+            markers: Added tokens that a text must not produce, besides the special ones: those in
+                the prompts of a model, such as ``<<ENT>>``.
 
         Raises:
-            ValueError: There is no ``tokenizer.json`` (SM001), or a file cannot be read (SM002).
+            ValueError: SM001 if there is no ``tokenizer.json``; SM002 if a file cannot be read.
         """
         folder = Path(path)
         if not (folder / _TOKENIZER).is_file():
-            there = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
-            listing = ", ".join(there) or "nothing"
-            raise ValueError(Errors.SM001.format(folder=folder, there=listing))
+            found = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+            listing = ", ".join(found) or "nothing"
+            raise ValueError(Errors.SM001.format(folder=folder, found=listing))
         files = {name: folder / name for name in _FILES if (folder / name).is_file()}
         return cls({name: file.read_bytes() for name, file in files.items()}, markers, str(folder))
 
     @classmethod
     def from_bytes(cls, data: bytes, *, markers: Sequence[str] = ()) -> PieceTokenizer:
-        """Build from what `to_bytes` returned. The markers are not part of it.
+        """Build from the bytes of `to_bytes`, which do not include the markers.
 
         Raises:
-            ValueError: The bytes, or a file in them, cannot be read (SM002).
+            ValueError: SM002 if the bytes, or a file in them, cannot be read.
         """
         packed = _parse({_TOKENIZER: data}, _TOKENIZER, "bytes")
         return cls({name: str(content).encode() for name, content in packed.items()}, markers)
@@ -147,13 +147,13 @@ class PieceTokenizer:
         return json.dumps(files, ensure_ascii=False).encode()
 
     def save(self, folder: str | Path) -> None:
-        """Write the files as they were read, each of them whole or not at all.
+        """Write the files as they were read, each whole or not at all.
 
-        Tokenizer files of an earlier save that this one does not have are removed: they would
-        speak for another tokenizer.
+        Tokenizer files of an earlier save that this tokenizer does not have are removed, because
+        they would describe another tokenizer.
 
         Args:
-            folder: The folder, made where it is missing.
+            folder: The folder, created if it is missing.
         """
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
@@ -167,23 +167,23 @@ class PieceTokenizer:
     def encode_texts(self, texts: Sequence[str]) -> list[TextPieces]:
         """Cut whole texts into pieces.
 
-        A lone surrogate, which is no character, is read as U+FFFD, so that offsets hold.
+        A lone surrogate, which is no character, becomes U+FFFD, so that offsets stay valid.
         """
         encodings = self._tokenizer.encode_batch(
             [_LONE_SURROGATE.sub("\ufffd", text) for text in texts], add_special_tokens=False
         )
-        rows = []
+        pieces = []
         for encoding in encodings:
             offsets = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
             starts, ends = np.ascontiguousarray(offsets.T)
-            rows.append(TextPieces(np.array(encoding.ids, dtype=np.int32), starts, ends))
-        return rows
+            pieces.append(TextPieces(np.array(encoding.ids, dtype=np.int32), starts, ends))
+        return pieces
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> list[WordPieces]:
-        """Cut words into pieces, each word on its own: no piece knows of a space before its word.
+        """Cut words into pieces, each word for itself, without the space before it.
 
         Args:
-            texts: A list of words for each text.
+            texts: Words of each text.
         """
         encodings = self._tokenizer.encode_batch(
             [[_LONE_SURROGATE.sub("\ufffd", word) for word in words] for words in texts],
@@ -196,16 +196,16 @@ class PieceTokenizer:
         ]
 
     def strings(self, ids: Sequence[int] | Ints) -> list[str]:
-        """Return the pieces as the vocabulary writes them; "" for an id that it does not have."""
+        """Return pieces as they are in the vocabulary; "" for unknown ids."""
         return [self._tokenizer.id_to_token(int(piece_id)) or "" for piece_id in ids]
 
     def token_id(self, piece: str) -> int | None:
-        """Return the id of a piece or special token, None where there is none of this name."""
+        """Return the id of a piece or special token, None if there is none of this name."""
         found: int | None = self._tokenizer.token_to_id(piece)
         return found
 
     def __reduce__(self) -> tuple[type[PieceTokenizer], tuple[dict[str, bytes], tuple[str, ...]]]:
-        # Not the Tokenizer's own pickle: it forgets that special tokens are text.
+        # The pickle of tokenizers.Tokenizer would lose that special tokens are text.
         return type(self), (self._files, self._markers)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PieceTokenizer:

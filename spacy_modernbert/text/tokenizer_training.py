@@ -1,4 +1,4 @@
-"""A new tokenizer in ModernBERT's format, trained on given texts."""
+"""Train a tokenizer in the format of ModernBERT."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tokenizers.trainers import BpeTrainer
 from .tokenizer import PieceTokenizer
 
 UNK, CLS, SEP, PAD, MASK = SPECIALS = ("[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]")
-# Runs of spaces that are one piece each, so that indented source code stays short.
+# Runs of spaces, one piece each, so that indented source code has few pieces.
 INDENTS = tuple(" " * n for n in range(24, 1, -1))
 
 
@@ -20,13 +20,13 @@ def train_tokenizer(
 ) -> PieceTokenizer:
     """Train a byte-level BPE tokenizer like that of the published checkpoints (section 2.1.1).
 
-    Nothing is ever unknown to it: every byte is a piece.
+    It has no unknown characters: every byte is a piece.
 
     Args:
-        texts: What to learn the pieces from.
-        vocab_size: Number of pieces, special ones included; at least 300. Fewer come out where
-            the texts have too few repeated pairs.
-        max_length: Longest row of the encoder, written into the tokenizer's files.
+        texts: Training texts.
+        vocab_size: Number of pieces, special ones included; at least 300. The tokenizer has fewer
+            if the texts have too few repeated pairs.
+        max_length: Longest sequence of the encoder, written into the files of the tokenizer.
         progress: Whether to show a progress bar.
     """
     tokenizer = Tokenizer(models.BPE())
@@ -41,9 +41,9 @@ def train_tokenizer(
     )
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.add_tokens(list(INDENTS))
-    frame = [(name, tokenizer.token_to_id(name)) for name in (CLS, SEP)]
+    prefix_and_suffix = [(name, tokenizer.token_to_id(name)) for name in (CLS, SEP)]
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{CLS} $A {SEP}", pair=f"{CLS} $A {SEP} $B {SEP}", special_tokens=frame
+        single=f"{CLS} $A {SEP}", pair=f"{CLS} $A {SEP} $B {SEP}", special_tokens=prefix_and_suffix
     )
     names = {"unk": UNK, "cls": CLS, "sep": SEP, "pad": PAD, "mask": MASK}
     config = {

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from spacy_modernbert.encoder import attention
-from spacy_modernbert.encoder.attention import Layout, attend, attend_
+from spacy_modernbert.encoder.attention import SequenceLayout, attend, attend_
 from spacy_modernbert.encoder.packing import PackedBatch
 
 LENGTHS = (5, 40, 40, 1)
@@ -28,8 +28,8 @@ def plain_varlen(query, key, value, cu_q, cu_k, max_q, max_k, *, window_size):
 
 @pytest.fixture
 def layout():
-    return Layout.of(
-        PackedBatch.from_sequences([range(n) for n in LENGTHS]), reach=8, dtype=torch.float32
+    return SequenceLayout.from_batch(
+        PackedBatch.from_sequences([range(n) for n in LENGTHS]), half_window=8, dtype=torch.float32
     )
 
 

@@ -7,11 +7,11 @@ import torch
 from spacy_modernbert.encoder.checkpoint import (
     Checkpoint,
     encoder_to_bytes,
+    load_encoder,
     load_encoder_file,
-    load_folder,
     read_state,
+    save_encoder,
     save_encoder_file,
-    save_folder,
 )
 from spacy_modernbert.encoder.packing import PackedBatch
 from spacy_modernbert.encoder.storage import read_tensors, tensors_to_bytes, write_tensors
@@ -41,14 +41,14 @@ def edit_config(folder, **changes):
 
 
 def test_folder_round_trip(checkpoint, tmp_path):
-    loaded = load_folder(checkpoint)
-    save_folder(loaded, tmp_path)
+    loaded = load_encoder(checkpoint)
+    save_encoder(loaded, tmp_path)
     for file in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
         assert (tmp_path / file).read_bytes() == (checkpoint / file).read_bytes()
 
 
 def test_packed_round_trip(checkpoint, tmp_path):
-    loaded = load_folder(checkpoint)
+    loaded = load_encoder(checkpoint)
     save_encoder_file(loaded, tmp_path / "model")
     data = encoder_to_bytes(loaded)
     assert (tmp_path / "model").read_bytes() == data
@@ -62,7 +62,7 @@ def test_transformers_loads_a_saved_folder(checkpoint):
 
     oracle = ModernBertModel.from_pretrained(checkpoint, reference_compile=False).eval()
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    loaded = load_folder(checkpoint)
+    loaded = load_encoder(checkpoint)
     text = "Maria Lopez doesn't work at Apple.\n        return 日本"
     ids = tokenizer(text)["input_ids"]
     (row,) = loaded.tokenizer.encode_texts([text])
@@ -79,23 +79,25 @@ def test_masked_language_model_checkpoint_without_its_head(checkpoint, folder):
         return {**{f"model.{name}": tensor for name, tensor in tensors.items()}, **head}
 
     rewrite(folder, as_mlm)
-    assert torch.equal(encode(load_folder(folder).encoder), encode(load_folder(checkpoint).encoder))
+    assert torch.equal(
+        encode(load_encoder(folder).encoder), encode(load_encoder(checkpoint).encoder)
+    )
 
 
 def test_pickled_and_sharded_checkpoints(checkpoint, folder):
-    expected = encode(load_folder(checkpoint).encoder)
+    expected = encode(load_encoder(checkpoint).encoder)
     tensors, _ = read_tensors(folder / "model.safetensors")
     names = sorted(tensors)
     (folder / "model.safetensors").unlink()
     torch.save(tensors, folder / "pytorch_model.bin")
-    assert torch.equal(encode(load_folder(folder).encoder), expected)
+    assert torch.equal(encode(load_encoder(folder).encoder), expected)
     (folder / "pytorch_model.bin").unlink()
     parts = {"a.safetensors": names[:3], "b.safetensors": names[3:]}
     for file, part in parts.items():
         write_tensors(folder / file, {name: tensors[name] for name in part}, {"format": "pt"})
     index = {"weight_map": {name: file for file, part in parts.items() for name in part}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    assert torch.equal(encode(load_folder(folder).encoder), expected)
+    assert torch.equal(encode(load_encoder(folder).encoder), expected)
 
 
 class Trap:
@@ -113,7 +115,7 @@ def test_pickle_with_code_is_refused(folder, capsys):
 
 def test_half_precision_weights_are_computed_in_float32(folder):
     rewrite(folder, lambda tensors: {name: t.half() for name, t in tensors.items()})
-    encoder = load_folder(folder).encoder
+    encoder = load_encoder(folder).encoder
     assert {param.dtype for param in encoder.parameters()} == {torch.float32}
 
 
@@ -123,40 +125,40 @@ def test_missing_weight_is_named(folder):
 
     rewrite(folder, without)
     with pytest.raises(ValueError, match=r"SM044.*Missing: final_norm.weight"):
-        load_folder(folder)
+        load_encoder(folder)
 
 
-def test_left_over_weight_is_named(folder):
+def test_unexpected_weight_is_named(folder):
     rewrite(folder, lambda tensors: {**tensors, "layers.0.attn.Wo.bias": torch.ones(32)})
-    with pytest.raises(ValueError, match=r"SM044.*Left over: layers.0.attn.Wo.bias"):
-        load_folder(folder)
+    with pytest.raises(ValueError, match=r"SM044.*Unexpected: layers.0.attn.Wo.bias"):
+        load_encoder(folder)
 
 
 def test_wrong_shape_is_named(folder):
     edit_config(folder, vocab_size=77)
     with pytest.raises(ValueError, match=r"SM045.*tok_embeddings.*\(77, 32\)"):
-        load_folder(folder)
+        load_encoder(folder)
 
 
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json"])
 def test_missing_file_is_named(folder, file):
     (folder / file).unlink()
     with pytest.raises((FileNotFoundError, ValueError), match=f"SM0(41|01).*{file}"):
-        load_folder(folder)
+        load_encoder(folder)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", ""])
 def test_unreadable_config_is_named(folder, text):
     (folder / "config.json").write_text(text)
     with pytest.raises(ValueError, match="SM043"):
-        load_folder(folder)
+        load_encoder(folder)
 
 
 def test_truncated_weights(folder):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="SM042"):
-        load_folder(folder)
+        load_encoder(folder)
 
 
 def test_packed_file_of_someone_else(tmp_path):
@@ -182,7 +184,9 @@ def test_folder_of_transformers_5(checkpoint, folder):
     tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
     tokenizer["tokenizer_class"] = "TokenizersBackend"
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
-    assert torch.equal(encode(load_folder(folder).encoder), encode(load_folder(checkpoint).encoder))
+    assert torch.equal(
+        encode(load_encoder(folder).encoder), encode(load_encoder(checkpoint).encoder)
+    )
 
 
 def test_bfloat16_is_stored_in_half_the_size(checkpoint, tmp_path):
@@ -190,7 +194,7 @@ def test_bfloat16_is_stored_in_half_the_size(checkpoint, tmp_path):
 
     if resolve_precision("bfloat16", torch.device("cpu")) != torch.bfloat16:
         pytest.skip("this processor has no bfloat16 instructions")
-    plain, half = load_folder(checkpoint), load_folder(checkpoint, precision="bfloat16")
+    plain, half = load_encoder(checkpoint), load_encoder(checkpoint, precision="bfloat16")
     save_encoder_file(half, tmp_path / "half")
     save_encoder_file(plain, tmp_path / "plain")
     again = load_encoder_file(tmp_path / "half", precision="bfloat16")
@@ -205,15 +209,15 @@ def test_bfloat16_is_stored_in_half_the_size(checkpoint, tmp_path):
 def test_checkpoint_of_an_unknown_kind(folder):
     edit_config(folder, model_type="no_such_model")
     with pytest.raises(ValueError, match=r"SM048.*no_such_model"):
-        load_folder(folder)
+        load_encoder(folder)
 
 
 def test_decoder_is_refused(folder):
     edit_config(folder, model_type="t5")
     with pytest.raises(ValueError, match=r"SM048.*t5.*no encoder"):
-        load_folder(folder)
+        load_encoder(folder)
 
 
 def test_checkpoint_is_what_it_was_made_of(checkpoint):
-    loaded = load_folder(checkpoint)
+    loaded = load_encoder(checkpoint)
     assert Checkpoint(loaded.encoder, loaded.tokenizer) == loaded

@@ -1,4 +1,5 @@
 import json
+import warnings
 
 import pytest
 
@@ -32,7 +33,7 @@ def test_what_transformers_writes_is_read():
 
     config = ModernBertConfig.from_dict(TheirConfig().to_dict())
     assert config == ModernBertConfig()
-    assert config.reach == 64
+    assert config.half_window == 64
     assert config.head_dim == 64
     assert config.layer_types[:4] == (FULL, SLIDING, SLIDING, FULL)
 
@@ -57,7 +58,7 @@ def test_saving_keeps_every_key():
     [
         ({"model_type": "bert"}, "SM020.*bert"),
         ({"model_type": None}, "SM020"),
-        ({"attention_logit_cap": 50.0}, "SM021.*attention_logit_cap"),
+        ({"attention_logit_cap": 50.0}, "SM022.*attention_logit_cap"),
         ({"hidden_activation": "swish2"}, "SM022.*hidden_activation.*swish2"),
         ({"position_embedding_type": "alibi"}, "SM022.*position_embedding_type"),
         ({"hidden_size": 30}, "SM022.*hidden_size is 30"),
@@ -83,4 +84,45 @@ def test_saving_keeps_every_key():
 )
 def test_what_cannot_be_computed_is_refused_by_name(changes, message):
     with pytest.raises(ValueError, match=message):
+        ModernBertConfig.from_dict(make_dict(**changes))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("unsloth_version", "2025.1"),
+        ("auto_map", {"AutoModel": "owner/name--modeling.Model"}),
+        ("transformers.js_config", {"dtype": "q8"}),
+        ("label_smoothing", 0.1),
+    ],
+)
+def test_records_of_other_programs_are_read_silently(key, value):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        config = ModernBertConfig.from_dict(make_dict(**{key: value}))
+    assert config == ModernBertConfig.from_dict(make_dict())
+    assert config.to_dict()[key] == value
+
+
+def test_unknown_keys_are_ignored_with_one_warning():
+    with pytest.warns(UserWarning, match="SMW022.*brand_new_key, other_key") as caught:
+        config = ModernBertConfig.from_dict(make_dict(other_key=[1], brand_new_key="x", empty=None))
+    assert len(caught) == 1
+    assert config == ModernBertConfig.from_dict(make_dict())
+    assert config.to_dict()["brand_new_key"] == "x"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"is_causal": True},
+        {"use_bidirectional_attention": False},
+        {"partial_rotary_factor": 0.5},
+        {"attn_logit_softcapping": 30.0},
+        {"quantization_config": {"bits": 4}},
+    ],
+)
+def test_known_keys_that_change_the_network_are_refused(changes):
+    (key,) = changes
+    with pytest.raises(ValueError, match=f"SM022.*{key}"):
         ModernBertConfig.from_dict(make_dict(**changes))

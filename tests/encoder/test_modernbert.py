@@ -144,7 +144,7 @@ def test_row_does_not_depend_on_its_neighbours(lengths, order):
 
 
 def test_piece_sees_its_window_and_no_further():
-    """One sliding layer: a changed piece is noticed `reach` places away, and not beyond."""
+    """One sliding layer: a changed piece is noticed `half_window` places away, and not beyond."""
     encoder = make_encoder(global_attn_every_n_layers=2, num_hidden_layers=2)
     sliding = encoder.layers[1]
     encoder.layers = torch.nn.ModuleList([sliding])
@@ -158,8 +158,8 @@ def test_piece_sees_its_window_and_no_further():
     changed[50] = (changed[50] + 1) % 100 + 1
     before, after = encode(encoder, [row])[0], encode(encoder, [changed])[0]
     noticed = ((before - after).abs().max(dim=1).values > 1e-6).nonzero().flatten().tolist()
-    reach = encoder.config.reach
-    assert noticed == list(range(50 - reach, 50 + reach + 1))
+    half_window = encoder.config.half_window
+    assert noticed == list(range(50 - half_window, 50 + half_window + 1))
 
 
 def test_empty_batch_and_empty_rows():

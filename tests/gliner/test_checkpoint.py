@@ -9,8 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from spacy_modernbert.encoder.checkpoint import Checkpoint
-from spacy_modernbert.encoder.checkpoint import load_folder as load_encoder
+from spacy_modernbert.encoder.checkpoint import Checkpoint, load_encoder
 from spacy_modernbert.encoder.packing import PackedBatch
 from spacy_modernbert.gliner.checkpoint.convert import convert
 from spacy_modernbert.gliner.checkpoint.serialization import (

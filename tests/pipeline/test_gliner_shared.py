@@ -7,8 +7,7 @@ import torch
 from typer.testing import CliRunner
 
 from spacy_modernbert.cli import app
-from spacy_modernbert.encoder.checkpoint import load_folder as load_encoder
-from spacy_modernbert.encoder.checkpoint import save_folder as save_encoder
+from spacy_modernbert.encoder.checkpoint import load_encoder, save_encoder
 from spacy_modernbert.gliner.checkpoint.serialization import load_folder as load_gliner
 from spacy_modernbert.gliner.checkpoint.serialization import save_folder
 from spacy_modernbert.gliner.inference.predict import find_spans

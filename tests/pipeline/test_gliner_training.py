@@ -12,8 +12,7 @@ from spacy.tokens import DocBin
 from spacy.training import Example
 from thinc.api import Config
 
-from spacy_modernbert.encoder.checkpoint import Checkpoint
-from spacy_modernbert.encoder.checkpoint import save_folder as save_encoder
+from spacy_modernbert.encoder.checkpoint import Checkpoint, save_encoder
 from spacy_modernbert.gliner.checkpoint.serialization import save_folder
 from spacy_modernbert.gliner.inference.model import GlinerModel
 from tests.gliner.tiny import tiny_encoder, tiny_model, tiny_piecer

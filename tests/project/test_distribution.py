@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import pytest
 import spacy
 
-from spacy_modernbert.encoder.checkpoint import save_folder as save_encoder
+from spacy_modernbert.encoder.checkpoint import save_encoder
 from spacy_modernbert.gliner.checkpoint.serialization import save_folder as save_gliner
 from tests.gliner.tiny import TEXTS, tiny_model
 
@@ -67,9 +67,9 @@ def test_library_passes_twine(distributions):
 
 def test_pipeline_wheel_needs_the_library_and_nothing_else(checkpoint, tmp_path):
     """Packaged from folders of checkpoints that are gone when the wheel is used."""
-    from spacy_modernbert.encoder.checkpoint import load_folder
+    from spacy_modernbert.encoder.checkpoint import load_encoder
 
-    save_encoder(load_folder(checkpoint), tmp_path / "encoder")
+    save_encoder(load_encoder(checkpoint), tmp_path / "encoder")
     save_gliner(tiny_model(), tmp_path / "gliner")
     nlp = spacy.blank("en")
     nlp.add_pipe("modernbert", config={"model": {"name": str(tmp_path / "encoder")}})

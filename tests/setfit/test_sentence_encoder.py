@@ -232,8 +232,7 @@ def test_a_checkpoint_without_a_pooler_does_not_get_a_random_one(bert, tmp_path)
 
 
 def test_bytes_of_another_kind_are_refused(checkpoint):
-    from spacy_modernbert.encoder.checkpoint import encoder_to_bytes
-    from spacy_modernbert.encoder.checkpoint import load_folder as load_encoder
+    from spacy_modernbert.encoder.checkpoint import encoder_to_bytes, load_encoder
 
     with pytest.raises(ValueError, match="SM046"):
         from_bytes(encoder_to_bytes(load_encoder(checkpoint)))

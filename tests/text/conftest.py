@@ -130,18 +130,20 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def piecers(folders: dict[str, Path]) -> dict[str, PieceTokenizer]:
+def tokenizers(folders: dict[str, Path]) -> dict[str, PieceTokenizer]:
     return {name: PieceTokenizer.from_folder(folder) for name, folder in folders.items()}
 
 
 @pytest.fixture(scope="session", params=list(BUILDERS))
-def tokenizer(request: pytest.FixtureRequest, piecers: dict[str, PieceTokenizer]) -> PieceTokenizer:
+def tokenizer(
+    request: pytest.FixtureRequest, tokenizers: dict[str, PieceTokenizer]
+) -> PieceTokenizer:
     """Each kind in turn."""
-    return piecers[request.param]
+    return tokenizers[request.param]
 
 
 @pytest.fixture(scope="session")
-def real_piecer() -> PieceTokenizer:
+def real_tokenizer() -> PieceTokenizer:
     """The published ModernBERT tokenizer, where it is at hand."""
     if not REAL_TOKENIZER.is_dir():
         pytest.skip("the published tokenizer is not here")

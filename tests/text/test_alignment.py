@@ -59,10 +59,10 @@ def brute_force(text: str, tokens: list[tuple[int, int]], row: TextPieces) -> li
 # The rules, one by one
 
 
-def test_worked_example(real_piecer):
+def test_worked_example(real_tokenizer):
     text = "Apple buys U.K. startup"
-    row = real_piecer.encode_texts([text])[0]
-    assert real_piecer.strings(row.ids) == ["Apple", "Ġbuys", "ĠU", ".", "K", ".", "Ġstartup"]
+    row = real_tokenizer.encode_texts([text])[0]
+    assert real_tokenizer.strings(row.ids) == ["Apple", "Ġbuys", "ĠU", ".", "K", ".", "Ġstartup"]
     tokens = spacy_spans(text)
     starts, ends = zip(*tokens, strict=True)
     assert ragged(align_tokens(text, starts, ends, row)) == [[0], [1], [2, 3, 4, 5], [6]]
@@ -104,15 +104,15 @@ def test_a_token_without_its_own_piece_takes_the_one_before_else_the_first():
 
 
 @pytest.mark.parametrize("dropped", ["\u200b", "\x00", "\ufeff", "\u00ad"])
-def test_bert_drops_characters_but_no_token(piecers, dropped):
+def test_bert_drops_characters_but_no_token(tokenizers, dropped):
     text = f"the {dropped} piece"
-    row = piecers["bert"].encode_texts([text])[0]
+    row = tokenizers["bert"].encode_texts([text])[0]
     tokens = [(0, 3), (4, 5), (6, 11)]
     assert all(ragged(align_tokens(text, *zip(*tokens, strict=True), row)))
 
 
-def test_a_melted_accent_has_the_piece_of_its_letter(real_piecer):
-    row = real_piecer.encode_texts(["e\u0301a"])[0]
+def test_a_melted_accent_has_the_piece_of_its_letter(real_tokenizer):
+    row = real_tokenizer.encode_texts(["e\u0301a"])[0]
     assert row.ends.tolist() == [1, 3]
     assert ragged(align_tokens("e\u0301a", [0, 1, 2], [1, 2, 3], row)) == [[0], [0], [1]]
 
@@ -143,8 +143,8 @@ def test_rules_hold_for_spacy_tokens(tokenizer, text):
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(text=hard_texts)
-def test_rules_hold_for_spacy_tokens_and_the_real_tokenizer(real_piecer, text):
-    check(real_piecer, text, spacy_spans(text))
+def test_rules_hold_for_spacy_tokens_and_the_real_tokenizer(real_tokenizer, text):
+    check(real_tokenizer, text, spacy_spans(text))
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -167,9 +167,9 @@ def check(tokenizer: PieceTokenizer, text: str, tokens: list[tuple[int, int]]) -
 
 
 @pytest.mark.parametrize("word", ["a", "🦜", "e\u0301", "日本", "-", "1", "\u200b"])
-def test_one_token_of_ten_thousand_characters(real_piecer, word):
+def test_one_token_of_ten_thousand_characters(real_tokenizer, word):
     text = f"see {word * (10_000 // len(word))} here"
-    row = real_piecer.encode_texts([text])[0]
+    row = real_tokenizer.encode_texts([text])[0]
     owned = ragged(align_tokens(text, [0, 4, len(text) - 4], [3, len(text) - 5, len(text)], row))
     # The space before the word may be a piece of its own, which nobody has.
     alone = text[row.starts[1] : row.ends[1]] == " "
@@ -190,10 +190,10 @@ def test_a_long_text_takes_linear_time():
     assert (alignment.lengths == 1).all()
 
 
-def test_real_texts(real_piecer, text_sample):
+def test_real_texts(real_tokenizer, text_sample):
     """Of real texts with the published tokenizer: no leak, and no visible token left out."""
     leaks = bare = tokens_seen = 0
-    for text, row in zip(text_sample, real_piecer.encode_texts(text_sample), strict=True):
+    for text, row in zip(text_sample, real_tokenizer.encode_texts(text_sample), strict=True):
         tokens = spacy_spans(text)
         owned = ragged(align_tokens(text, *zip(*tokens, strict=True), row))
         for (start, end), pieces in zip(tokens, owned, strict=True):

@@ -1,4 +1,4 @@
-"""Windows with their owners, and batches."""
+"""Windows, the window of each piece, and batches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_modernbert.text.batching import batch_alike, batch_by_budget
+from spacy_modernbert.text.batching import batch_by_budget, batch_similar_lengths
 from spacy_modernbert.text.windows import Windows, cut_windows
 
 sizes = st.tuples(st.integers(1, 200), st.integers(1, 40)).flatmap(
@@ -24,7 +24,7 @@ def context(windows: Windows, window: int, piece: int) -> float:
     if not start <= piece < end:
         return -1
     left = math.inf if start == 0 else piece - start
-    right = math.inf if end == len(windows.owner) else end - 1 - piece
+    right = math.inf if end == len(windows.window_of_piece) else end - 1 - piece
     return min(left, right)
 
 
@@ -32,14 +32,16 @@ def test_worked_example():
     windows = cut_windows(10, capacity=6, overlap=2)
     assert windows.starts.tolist() == [0, 4]
     assert windows.ends.tolist() == [6, 10]
-    assert windows.owner.tolist() == [0, 0, 0, 0, 0, 1, 1, 1, 1, 1]
-    assert {windows.starts.dtype, windows.ends.dtype, windows.owner.dtype} == {np.dtype(np.int32)}
+    assert windows.window_of_piece.tolist() == [0, 0, 0, 0, 0, 1, 1, 1, 1, 1]
+    assert {windows.starts.dtype, windows.ends.dtype, windows.window_of_piece.dtype} == {
+        np.dtype(np.int32)
+    }
 
 
 def test_a_row_that_fits_is_one_window():
     windows = cut_windows(6, capacity=6, overlap=2)
     assert (windows.starts.tolist(), windows.ends.tolist()) == ([0], [6])
-    assert windows.owner.tolist() == [0] * 6
+    assert windows.window_of_piece.tolist() == [0] * 6
 
 
 def test_the_last_window_is_moved_left_to_be_full():
@@ -50,7 +52,7 @@ def test_the_last_window_is_moved_left_to_be_full():
 
 def test_no_pieces_no_windows():
     windows = cut_windows(0, capacity=6, overlap=2)
-    assert len(windows.starts) == len(windows.ends) == len(windows.owner) == 0
+    assert len(windows.starts) == len(windows.ends) == len(windows.window_of_piece) == 0
 
 
 @pytest.mark.parametrize(("capacity", "overlap"), [(4, 4), (4, 9), (4, -1)])
@@ -86,7 +88,7 @@ def test_owner_has_most_context_and_is_the_earliest_that_has(size):
     windows = cut_windows(n, capacity=capacity, overlap=overlap)
     for piece in range(n):
         contexts = [context(windows, k, piece) for k in range(len(windows.starts))]
-        assert windows.owner[piece] == int(np.argmax(contexts))
+        assert windows.window_of_piece[piece] == int(np.argmax(contexts))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +107,7 @@ def test_the_change_moves_to_the_nearest_break(breaks, change):
     # The overlap is 4..10, its middle 7.
     windows = cut_windows(14, capacity=10, overlap=6, breaks=breaks)
     assert windows.starts.tolist() == [0, 4]
-    assert windows.owner.tolist() == [0] * change + [1] * (14 - change)
+    assert windows.window_of_piece.tolist() == [0] * change + [1] * (14 - change)
 
 
 @settings(deadline=None)
@@ -114,7 +116,7 @@ def test_tokens_have_one_owner_wherever_possible(size, data):
     n, capacity, overlap = size
     breaks = sorted({0, *data.draw(st.lists(st.integers(0, n - 1)))})
     windows = cut_windows(n, capacity=capacity, overlap=overlap, breaks=breaks)
-    owner = windows.owner
+    owner = windows.window_of_piece
     assert (np.diff(owner) >= 0).all()
     for piece in range(n):
         assert windows.starts[owner[piece]] <= piece < windows.ends[owner[piece]]
@@ -131,7 +133,7 @@ def test_tokens_have_one_owner_wherever_possible(size, data):
 def test_many_windows_are_quick():
     windows = cut_windows(1_000_000, capacity=510, overlap=128, breaks=np.arange(0, 1_000_000, 3))
     assert len(windows.starts) == 2618
-    changes = np.flatnonzero(np.diff(windows.owner)) + 1
+    changes = np.flatnonzero(np.diff(windows.window_of_piece)) + 1
     assert (changes % 3 == 0).all()
 
 
@@ -163,8 +165,8 @@ def test_batches_by_hand():
 
 
 @given(lengths=st.lists(st.integers(1, 60), max_size=80), budget=st.integers(1, 900))
-def test_rows_of_a_group_are_alike(lengths, budget):
-    groups = batch_alike(lengths, budget=budget)
+def test_lengths_of_a_group_are_similar(lengths, budget):
+    groups = batch_similar_lengths(lengths, budget=budget)
     assert sorted(index for group in groups for index in group) == list(range(len(lengths)))
     for group in groups:
         rows = [lengths[index] for index in group]
@@ -174,6 +176,10 @@ def test_rows_of_a_group_are_alike(lengths, budget):
             assert row > 0.8 * rows[0] or place * rows[0] < 256
 
 
-def test_alike_by_hand():
-    assert batch_alike([10] * 30 + [9, 7, 100], budget=2048) == [[32, 0, 1], [*range(2, 31)], [31]]
-    assert batch_alike([], budget=7) == []
+def test_similar_lengths_by_hand():
+    assert batch_similar_lengths([10] * 30 + [9, 7, 100], budget=2048) == [
+        [32, 0, 1],
+        [*range(2, 31)],
+        [31],
+    ]
+    assert batch_similar_lengths([], budget=7) == []

@@ -9,17 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...encoder.checkpoint import build_encoder, fill
-from ...encoder.hf_encoder import HFEncoder
+from ...encoder.checkpoint import build_encoder
 from ...encoder.precision import Precision
+from ...encoder.protocol import Encoder
+from ...encoder.skip_init import SkipRandomInit
+from ...encoder.weights import load_weights, weights_below
 from ...errors import Errors
-from ..modeling.backbone import Encoder
 from ..modeling.config import GlinerConfig
 from ..modeling.network import Gliner
 from ..modeling.structure import LABELS, TEXT, read_structure, used_weights
-
-# What BERT makes of a whole text, after its pieces have their vectors.
-_POOLER = "pooler."
 
 
 def build_network(
@@ -55,7 +53,7 @@ def build_network(
     if structure.has_labels_encoder:
         own_config = config.labels_encoder_config
         labels = _encoder(own_config, weights, LABELS, source, precision, place)
-    with torch.device("meta"):
+    with SkipRandomInit():
         network = Gliner(config, structure, text, labels)
     # The encoders have their weights, the rest of the network is still without.
     rest = {name: tensor for name, tensor in weights.items() if not name.startswith((TEXT, LABELS))}
@@ -64,7 +62,7 @@ def build_network(
         for name, tensor in network.state_dict().items()
         if name.startswith((TEXT, LABELS))
     }
-    fill(network, {**rest, **filled})
+    load_weights(network, {**rest, **filled})
     return network.to(place).eval()
 
 
@@ -84,21 +82,8 @@ def _encoder(
     if config is None:
         key = "encoder_config" if prefix == TEXT else "labels_encoder_config"
         raise ValueError(incomplete(key, source))
-    own = {
-        name.removeprefix(prefix): tensor
-        for name, tensor in weights.items()
-        if name.startswith(prefix)
-    }
-    encoder = build_encoder(dict(config), own, precision=precision, device=device)
-    if isinstance(encoder, HFEncoder):
-        # It would run for nothing, and where the checkpoint has none, be saved at random.
-        if hasattr(encoder.network, "pooler"):
-            encoder.network.pooler = None
-        known = encoder.network.state_dict().keys()
-        unknown = sorted(name for name in own.keys() - known if not name.startswith(_POOLER))
-        if unknown:
-            raise ValueError(Errors.SM044.format(missing="none", unknown=", ".join(unknown[:4])))
-    return encoder
+    own = weights_below(weights, prefix)
+    return build_encoder(config, own, precision=precision, device=device)
 
 
 def _require_finite(weights: Mapping[str, Tensor], source: Path | str) -> None:

@@ -16,8 +16,7 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 
-from ...encoder.checkpoint import Checkpoint
-from ...encoder.checkpoint import save_folder as save_encoder
+from ...encoder.checkpoint import Checkpoint, save_encoder
 from ...encoder.hub import TOKENIZER, resolve
 from ...encoder.precision import Precision
 from ...errors import Errors

@@ -22,9 +22,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from ...encoder.packing import PackedBatch
+from ...encoder.protocol import Encoder
 from ...errors import Errors
 from ..inference.prompt import Row
-from .backbone import Backbone, Encoder, TokenRep
+from .backbone import Backbone, TokenRep
 from .config import GlinerConfig
 from .layers import CrossFuser, Mlp, WordLstm
 from .sequence_batch import SequenceBatch, choose_pieces, pool_words

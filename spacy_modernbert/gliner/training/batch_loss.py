@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...encoder.hf_encoder import HFEncoder
 from ...text.batching import batch_by_budget
 from ..inference.model import GlinerModel
 from .collator import TrainingSequence
@@ -107,7 +106,7 @@ def row_groups(
     model: GlinerModel, lessons: Sequence[TrainingSequence], held: int
 ) -> list[list[int]]:
     """Divide rows into groups that go through the network together: their indices."""
-    padded = isinstance(model.network.encoder, HFEncoder)
+    padded = model.network.encoder.pads_sequences
     return batch_by_budget([len(one.row.ids) for one in lessons], budget=held, padded=padded)
 
 

@@ -10,13 +10,12 @@ import torch
 from tokenizers import AddedToken, Tokenizer
 from torch import Tensor
 
-from ...encoder.checkpoint import Checkpoint, build_encoder, config_dict
-from ...encoder.hf_encoder import HFEncoder
+from ...encoder.checkpoint import Checkpoint, build_encoder
+from ...encoder.protocol import Encoder
 from ...encoder.seeding import seeded
 from ...text.tokenizer import PieceTokenizer
 from ..inference.model import GlinerModel
 from ..inference.prompt import marker_names
-from ..modeling.backbone import Encoder
 from ..modeling.config import TOKEN_LEVEL, GlinerConfig
 from ..modeling.network import Gliner
 from ..modeling.structure import EMBEDDINGS, TEXT, Structure
@@ -70,13 +69,11 @@ def new_gliner(
     config = GlinerConfig.from_dict(
         {
             **config.to_dict(),
-            "encoder_config": config_dict(encoder),
-            "labels_encoder_config": None if labels is None else config_dict(labels.encoder),
+            "encoder_config": encoder.config.to_dict(),
+            "labels_encoder_config": None if labels is None else labels.encoder.config.to_dict(),
         }
     )
     own = None if labels is None else labels.encoder
-    for one in (encoder, own):
-        _drop_pooler(one)
     structure = _structure(config, encoder, own, 0 if labels is not None else rnn_layers)
     with seeded(torch.device("cpu"), seed):
         network = Gliner(config, structure, encoder, own).eval()
@@ -124,16 +121,10 @@ def _widen(
         values = table.float()
         drawn = values.mean(dim=0) + noise * values.std(dim=0)
         state[key] = torch.cat([table, drawn.to(table.dtype)])
-    config: dict[str, Any] = {**config_dict(encoder), "vocab_size": len(state[key])}
+    config: dict[str, Any] = {**encoder.config.to_dict(), "vocab_size": len(state[key])}
     return build_encoder(config, state, precision=encoder.precision)
 
 
 def _embeddings(state: Mapping[str, Tensor]) -> tuple[str, Tensor]:
     """The table of piece embeddings of an encoder, with its name."""
     return next((name, table) for name, table in state.items() if EMBEDDINGS.match(TEXT + name))
-
-
-def _drop_pooler(encoder: Encoder | None) -> None:
-    # It would run for nothing, and take part in no training.
-    if isinstance(encoder, HFEncoder) and hasattr(encoder.network, "pooler"):
-        encoder.network.pooler = None

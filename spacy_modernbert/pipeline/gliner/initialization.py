@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from spacy.training import Example
 
-from ...encoder.checkpoint import load_folder
+from ...encoder.checkpoint import load_encoder
 from ...encoder.hub import resolve
 from ...errors import Errors, Warnings
 from ...gliner.training.collator import measure
@@ -40,7 +40,7 @@ def put_new_head(model: CheckpointModel, config: NewHeadConfig, label_texts: Seq
         raise ValueError(Errors.SM154)
     precision = model.shim.precision
     names = [config.encoder or "", config.labels_encoder or ""]
-    text, labels = (load_folder(resolve(n), precision=precision) if n else None for n in names)
+    text, labels = (load_encoder(resolve(n), precision=precision) if n else None for n in names)
     gliner = new_gliner(
         text,
         labels,

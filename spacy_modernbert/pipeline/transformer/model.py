@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from ...encoder.checkpoint import (
     Checkpoint,
     encoder_to_bytes,
+    load_encoder,
     load_encoder_file,
-    load_folder,
     save_encoder_file,
 )
-from ...encoder.hf_encoder import HFEncoder
 from ...encoder.hub import resolve
+from ...encoder.modernbert_config import ModernBertConfig
 from ...encoder.packing import PackedBatch
 from ...encoder.precision import Precision
 from ...errors import Errors, Warnings
@@ -124,9 +124,9 @@ class EncoderFormat:
 
     def load(self, name: str, precision: Precision) -> Checkpoint:
         """Load a checkpoint by folder or hub name."""
-        checkpoint = load_folder(resolve(name), precision=precision)
-        if isinstance(checkpoint.encoder, HFEncoder):
-            model_type = checkpoint.encoder.config.model_type
+        checkpoint = load_encoder(resolve(name), precision=precision)
+        model_type = checkpoint.encoder.config.model_type
+        if model_type != ModernBertConfig.model_type:
             warnings.warn(Warnings.SMW040.format(name=name, model_type=model_type), stacklevel=2)
         return checkpoint
 

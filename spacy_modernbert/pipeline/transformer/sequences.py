@@ -148,7 +148,7 @@ def _one_doc(
         np.concatenate([prefix, pieces[start:end], suffix])
         for start, end in zip(windows.starts, windows.ends, strict=True)
     ]
-    owners = windows.owner[alignment.pieces]
+    owners = windows.window_of_piece[alignment.pieces]
     return _OneDoc(
         # spacy-transformers takes the first token of a Doc's first span and the last of its last.
         spans=[doc[:]] * len(ids),
@@ -175,7 +175,7 @@ def _windows(
     if n_pieces == 0:
         # Tokens without any piece (a tokenizer may drop white space): a row of special pieces.
         nothing, one = np.zeros(0, np.int32), np.zeros(1, np.int32)
-        return Windows(starts=one, ends=one, owner=nothing)
+        return Windows(starts=one, ends=one, window_of_piece=nothing)
     capacity = n_pieces
     if max_length is not None:
         capacity = max_length - len(tokenizer.prefix_ids) - len(tokenizer.suffix_ids)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from ...encoder.checkpoint import Encoder, build_encoder, fill, read_config, read_state
-from ...encoder.hf_encoder import HFEncoder
+from ...encoder.checkpoint import build_encoder, read_config, read_state
 from ...encoder.precision import Precision
+from ...encoder.protocol import Encoder
+from ...encoder.weights import load_weights
 from ...errors import Errors
 from ...text.tokenizer import PieceTokenizer
 from ..modeling.modules import build_module, module_width
@@ -67,13 +66,13 @@ def load_folder(
     if layout.lower_case:
         tokenizer = lower_cased(tokenizer)
     config, state = read_config(core), read_state(core)
-    encoder = build_sentence_network(config, state, precision=precision, device=device)
+    encoder = build_encoder(config, state, precision=precision, device=device)
     pooling, *rest = _with_overrides(layout, wanted, folder)
     layers, width = [], encoder.hidden_size * len(pooling.settings["modes"])
     for spec in rest:
         layer = build_module(spec, width=width, source=folder / spec.path)
         if list(layer.parameters()):
-            fill(layer, read_state(folder / spec.path))
+            load_weights(layer, read_state(folder / spec.path))
         layers.append(layer)
         width = module_width(layer, width)
     model = SentenceEncoder(
@@ -99,28 +98,6 @@ def lower_cased(tokenizer: PieceTokenizer) -> PieceTokenizer:
     spec["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, *steps]}
     files["tokenizer.json"] = json.dumps(spec, ensure_ascii=False)
     return PieceTokenizer.from_bytes(json.dumps(files, ensure_ascii=False).encode("utf8"))
-
-
-def build_sentence_network(
-    config: dict,
-    state: Mapping[str, Tensor],
-    *,
-    precision: Precision,
-    device: torch.device | None,
-) -> Encoder:
-    """Build the network that makes piece vectors, without a part that would be random.
-
-    Args:
-        config: The content of ``config.json``.
-        state: Name to weight.
-        precision: Number format of the matrix products.
-        device: Where the network shall live. Default: the CPU.
-    """
-    encoder = build_encoder(config, state, precision=precision, device=device)
-    if isinstance(encoder, HFEncoder) and not any("pooler." in name for name in state):
-        # It would be random, run for nothing, and be saved.
-        encoder.network.pooler = None
-    return encoder
 
 
 def _with_overrides(layout: Layout, wanted: Overrides, folder: Path) -> list[ModuleSpec]:

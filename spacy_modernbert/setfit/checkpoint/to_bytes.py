@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ...encoder.checkpoint import config_dict, fill, tensors
+from ...encoder.checkpoint import build_encoder
 from ...encoder.precision import Precision
 from ...encoder.storage import bytes_to_tensors, tensors_to_bytes
+from ...encoder.weights import load_weights, weights_below
 from ...errors import Errors
 from ...text.tokenizer import PieceTokenizer
 from ..modeling.modules import build_module, module_spec, module_width
 from ..modeling.sentence_encoder import Reading, SentenceEncoder
 from .folder_config import ModuleSpec
-from .read import build_sentence_network
 
 _FORMAT = "spacy_modernbert_sentence"
 _ENCODER, _LAYERS = "encoder.", "layers."
@@ -26,13 +25,13 @@ _ENCODER, _LAYERS = "encoder.", "layers."
 def to_bytes(model: SentenceEncoder) -> bytes:
     """Give weights, configuration and tokenizer as the bytes of one safetensors file."""
     header = {
-        "config": config_dict(model.encoder),
+        "config": model.encoder.config.to_dict(),
         "tokenizer": model.tokenizer.to_bytes().decode("utf8"),
         "modes": list(model.pooling.modes),
         "layers": [[spec.kind, dict(spec.settings)] for spec in map(module_spec, model.layers)],
         "reading": dataclasses.asdict(model.reading),
     }
-    state = {_ENCODER + name: tensor for name, tensor in tensors(model.encoder).items()}
+    state = {_ENCODER + name: tensor for name, tensor in model.encoder.stored_weights().items()}
     state.update({_LAYERS + name: tensor for name, tensor in model.layers.state_dict().items()})
     # A single entry: safetensors writes several in a random order, and bytes must be repeatable.
     return tensors_to_bytes(state, {_FORMAT: json.dumps(header)})
@@ -50,22 +49,18 @@ def from_bytes(
     if _FORMAT not in metadata:
         raise ValueError(Errors.SM046.format(source="the given bytes"))
     header = json.loads(metadata[_FORMAT])
-    encoder = build_sentence_network(
-        header["config"], _below(state, _ENCODER), precision=precision, device=device
+    encoder = build_encoder(
+        header["config"], weights_below(state, _ENCODER), precision=precision, device=device
     )
     layers = nn.ModuleList()
     width = encoder.hidden_size * len(header["modes"])
     for kind, settings in header["layers"]:
         layers.append(build_module(ModuleSpec(kind, settings), width=width))
         width = module_width(layers[-1], width)
-    fill(layers, _below(state, _LAYERS))
+    load_weights(layers, weights_below(state, _LAYERS))
     tokenizer = PieceTokenizer.from_bytes(header["tokenizer"].encode("utf8"))
     reading = Reading(**header["reading"])
     model = SentenceEncoder(
         encoder, tokenizer, modes=header["modes"], layers=list(layers), reading=reading
     )
     return model.to(device or torch.device("cpu"))
-
-
-def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): tensor for n, tensor in state.items() if n.startswith(prefix)}

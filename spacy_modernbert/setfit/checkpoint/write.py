@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...encoder.checkpoint import Checkpoint
-from ...encoder.checkpoint import save_folder as save_encoder
+from ...encoder.checkpoint import Checkpoint, save_encoder
 from ...encoder.hub import SAFETENSORS
 from ...encoder.storage import write_tensors
 from ...text.files import atomic_path

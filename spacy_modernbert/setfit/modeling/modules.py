@@ -54,7 +54,7 @@ class Pooling(nn.Module):
             *Shape:* (rows, modes * width).
         """
         lengths = batch.cu_seqlens.diff().long()
-        rows = torch.arange(batch.rows, device=hidden.device)
+        rows = torch.arange(batch.n_sequences, device=hidden.device)
         rows = rows.repeat_interleave(lengths, output_size=batch.total)
         positions = batch.positions
         if self.skip:

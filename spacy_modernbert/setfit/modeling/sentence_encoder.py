@@ -10,9 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from ...encoder.checkpoint import Encoder
-from ...encoder.hf_encoder import HFEncoder
 from ...encoder.packing import PackedBatch
+from ...encoder.protocol import Encoder
 from ...errors import Errors
 from ...text.batching import batch_by_budget
 from ...text.tokenizer import Ints, PieceTokenizer
@@ -107,10 +106,7 @@ class SentenceEncoder(nn.Module):
     @property
     def word_embeddings(self) -> nn.Module:
         """The table of piece embeddings: a third or more of the weights of a small network."""
-        if isinstance(self.encoder, HFEncoder):
-            table: nn.Module = self.encoder.network.get_input_embeddings()
-            return table
-        return self.encoder.embeddings.tok_embeddings
+        return self.encoder.input_embeddings
 
     def tokenize(self, texts: Sequence[str]) -> TokenizedTexts:
         """Put texts into rows, prompt and special tokens included.
@@ -141,7 +137,7 @@ class SentenceEncoder(nn.Module):
         Returns:
             *Shape:* (rows, width), float32.
         """
-        if not batch.rows:
+        if not batch.n_sequences:
             return torch.zeros(0, self.width, device=batch.device)
         vectors = self.pooling(self.encoder(batch, dropout=dropout), batch)
         for layer in self.layers:

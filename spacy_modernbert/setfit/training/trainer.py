@@ -163,7 +163,7 @@ class Trainer:
         loss = compute_loss(vectors, alike)
         loss.backward()
         assert vectors.grad is not None
-        gradients = vectors.grad.split([batch.rows for batch in batches])
+        gradients = vectors.grad.split([batch.n_sequences for batch in batches])
         for k, (batch, gradient) in enumerate(zip(batches, gradients, strict=True)):
             self._encode(batch, k).backward(gradient)
         return float(loss.detach())

@@ -58,8 +58,8 @@ def write(folder: Path, tokenizer: dict, **files: object) -> Path:
         ("gemma", ["<bos>"], ["<eos>"], "<pad>", None),
     ],
 )
-def test_frame(piecers, kind, prefix, suffix, pad, limit):
-    tokenizer = piecers[kind]
+def test_frame(tokenizers, kind, prefix, suffix, pad, limit):
+    tokenizer = tokenizers[kind]
     assert tokenizer.strings(tokenizer.prefix_ids) == prefix
     assert tokenizer.strings(tokenizer.suffix_ids) == suffix
     assert tokenizer.strings([tokenizer.pad_id]) == [pad]
@@ -68,10 +68,10 @@ def test_frame(piecers, kind, prefix, suffix, pad, limit):
     assert tokenizer.token_id("no such piece") is None
 
 
-def test_frame_of_the_real_tokenizer(real_piecer):
-    assert (real_piecer.prefix_ids, real_piecer.suffix_ids) == ((50281,), (50282,))
-    assert (real_piecer.pad_id, real_piecer.vocab_size) == (50283, 50368)
-    assert real_piecer.model_max_length is None
+def test_frame_of_the_real_tokenizer(real_tokenizer):
+    assert (real_tokenizer.prefix_ids, real_tokenizer.suffix_ids) == ((50281,), (50282,))
+    assert (real_tokenizer.pad_id, real_tokenizer.vocab_size) == (50283, 50368)
+    assert real_tokenizer.model_max_length is None
 
 
 def test_frame_without_any_hint_is_empty(tmp_path):
@@ -130,16 +130,16 @@ def test_truncation_and_padding_of_the_file_are_off(tmp_path):
 # Offsets
 
 
-def test_offsets_are_characters_and_keep_the_leading_space(real_piecer):
-    row = real_piecer.encode_texts(["Apple buys U.K. startup"])[0]
+def test_offsets_are_characters_and_keep_the_leading_space(real_tokenizer):
+    row = real_tokenizer.encode_texts(["Apple buys U.K. startup"])[0]
     assert row.starts[:2].tolist() == [0, 5]
     assert row.ends[:2].tolist() == [5, 10]
     assert (row.ids.dtype, row.starts.dtype, row.ends.dtype) == (np.int32,) * 3
 
 
 @pytest.mark.parametrize("kind", ["modernbert", "gemma"])
-def test_each_byte_of_a_character_spans_all_of_it(piecers, kind):
-    row = piecers[kind].encode_texts(["a🦜b"])[0]
+def test_each_byte_of_a_character_spans_all_of_it(tokenizers, kind):
+    row = tokenizers[kind].encode_texts(["a🦜b"])[0]
     spans = list(zip(row.starts.tolist(), row.ends.tolist(), strict=True))
     assert spans[0] == (0, 1)
     assert spans[-1] == (2, 3)
@@ -147,8 +147,8 @@ def test_each_byte_of_a_character_spans_all_of_it(piecers, kind):
     assert set(spans[1:-1]) == {(1, 2)}
 
 
-def test_a_byte_piece_with_its_space_spans_both(real_piecer):
-    row = real_piecer.encode_texts(["x 🤗y"])[0]
+def test_a_byte_piece_with_its_space_spans_both(real_tokenizer):
+    row = real_tokenizer.encode_texts(["x 🤗y"])[0]
     spans = list(zip(row.starts.tolist(), row.ends.tolist(), strict=True))
     assert spans == [(0, 1), (1, 3), (2, 3), (2, 3), (3, 4)]
 
@@ -171,8 +171,8 @@ def test_offsets_are_in_range_and_rise(tokenizer, texts):
 
 @settings(deadline=None, max_examples=50)
 @given(text=hard_texts)
-def test_byte_level_pieces_cover_every_character_but_melted_marks(real_piecer, text):
-    row = real_piecer.encode_texts([text])[0]
+def test_byte_level_pieces_cover_every_character_but_melted_marks(real_tokenizer, text):
+    row = real_tokenizer.encode_texts([text])[0]
     missing = set(range(len(text))) - covered(text, row)
     # NFC melts a mark or a Hangul jamo into the character before it.
     assert all(len(unicodedata.normalize("NFC", text[max(i - 8, 0) : i + 1])) <= i for i in missing)
@@ -189,8 +189,8 @@ def test_no_special_id_comes_out_of_a_text(tokenizer, name, frame):
 
 @pytest.mark.parametrize("name", REAL_NAMES)
 @pytest.mark.parametrize("frame", ["{}", "a{}b", "a {} b", " {}", "{}  ", "{0}{0}", "a\n{}\tb"])
-def test_no_special_id_comes_out_of_a_text_for_the_real_tokenizer(real_piecer, name, frame):
-    check_plain(real_piecer, name, frame.format(name))
+def test_no_special_id_comes_out_of_a_text_for_the_real_tokenizer(real_tokenizer, name, frame):
+    check_plain(real_tokenizer, name, frame.format(name))
 
 
 def check_plain(tokenizer: PieceTokenizer, name: str, text: str) -> None:
@@ -229,14 +229,16 @@ def test_markers_are_text_only_where_asked(folders):
     assert "<<ENT>>" not in strings(again, "a <<ENT>> b")
 
 
-def test_flags_do_not_move_ids(real_piecer):
-    assert real_piecer.token_id("[unused0]") == 50285
-    assert real_piecer.token_id("[unused82]") == 50367
+def test_flags_do_not_move_ids(real_tokenizer):
+    assert real_tokenizer.token_id("[unused0]") == 50285
+    assert real_tokenizer.token_id("[unused82]") == 50367
 
 
 @pytest.mark.parametrize("kind", ["small", "real"])
-def test_runs_of_spaces_stay_one_piece(piecers, request, kind):
-    tokenizer = piecers["modernbert"] if kind == "small" else request.getfixturevalue("real_piecer")
+def test_runs_of_spaces_stay_one_piece(tokenizers, request, kind):
+    tokenizer = (
+        tokenizers["modernbert"] if kind == "small" else request.getfixturevalue("real_tokenizer")
+    )
     assert strings(tokenizer, "a\n        b")[1:] == ["Ċ", " " * 8, "b"]
 
 
@@ -251,15 +253,15 @@ def test_lone_surrogates_are_replaced_one_by_one(tokenizer):
 # Words
 
 
-def test_words_know_no_space(real_piecer):
-    row = real_piecer.encode_words([["Apple", "buys", "U.K."]])[0]
-    assert real_piecer.strings(row.ids) == ["Apple", "bu", "ys", "U", ".", "K", "."]
+def test_words_know_no_space(real_tokenizer):
+    row = real_tokenizer.encode_words([["Apple", "buys", "U.K."]])[0]
+    assert real_tokenizer.strings(row.ids) == ["Apple", "bu", "ys", "U", ".", "K", "."]
     assert row.words.tolist() == [0, 1, 1, 2, 2, 2, 2]
     assert (row.ids.dtype, row.words.dtype) == (np.int32, np.int32)
 
 
-def test_a_word_without_pieces_does_not_shift_the_next(piecers):
-    row = piecers["bert"].encode_words([["the", "\u200b", "", "piece"]])[0]
+def test_a_word_without_pieces_does_not_shift_the_next(tokenizers):
+    row = tokenizers["bert"].encode_words([["the", "\u200b", "", "piece"]])[0]
     assert sorted(set(row.words.tolist())) == [0, 3]
 
 
@@ -363,11 +365,11 @@ def test_damaged_settings_and_bytes_are_named(folders, tmp_path):
             PieceTokenizer.from_bytes(data)
 
 
-def test_the_real_tokenizer_keeps_the_pieces_of_the_library(real_piecer):
+def test_the_real_tokenizer_keeps_the_pieces_of_the_library(real_tokenizer):
     reference = Tokenizer.from_file(str(REAL_TOKENIZER / "tokenizer.json"))
     texts = list(real_texts(1, characters=5_000))
     for row, encoding in zip(
-        real_piecer.encode_texts(texts),
+        real_tokenizer.encode_texts(texts),
         reference.encode_batch(texts, add_special_tokens=False),
         strict=True,
     ):

@@ -1,11 +1,14 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
 import transformers
 
-from spacy_modernbert.encoder import hf_encoder as foreign
+from spacy_modernbert.encoder import hf_encoder
 from spacy_modernbert.encoder.checkpoint import build_encoder
 from spacy_modernbert.encoder.packing import PackedBatch
+from spacy_modernbert.encoder.protocol import Encoder
 
 SIZES = {
     "vocab_size": 99,
@@ -48,7 +51,7 @@ def rows(seed=0, lengths=(3, 17, 1, 9, 40)):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_foreign_equals_transformers_row_by_row(kind):
+def test_sequences_equal_transformers(kind):
     oracle = make(kind)
     encoder = build_encoder(oracle.config.to_dict(), oracle.state_dict())
     batch = PackedBatch.from_sequences(rows())
@@ -64,7 +67,7 @@ def test_foreign_equals_transformers_row_by_row(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_foreign_keeps_the_published_names(kind):
+def test_keeps_the_published_names(kind):
     oracle = make(kind)
     state = oracle.state_dict()
     prefixed = {f"{oracle.base_model_prefix}.{name}": tensor for name, tensor in state.items()}
@@ -74,7 +77,7 @@ def test_foreign_keeps_the_published_names(kind):
         assert names == {name for name in state if "pooler" not in name}
 
 
-def test_foreign_gradients_reach_the_rows():
+def test_gradients_reach_the_embeddings():
     oracle = make("bert")
     encoder = build_encoder(oracle.config.to_dict(), oracle.state_dict()).train()
     encoder(PackedBatch.from_sequences(rows())).square().sum().backward()
@@ -83,7 +86,7 @@ def test_foreign_gradients_reach_the_rows():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_foreign_gradients_are_those_of_transformers(kind):
+def test_gradients_are_those_of_transformers(kind):
     """All weights, from rows of several lengths at once; tolerance 1e-6 of the largest gradient."""
     oracle = make(kind)
     encoder = build_encoder(oracle.config.to_dict(), oracle.state_dict())
@@ -100,7 +103,7 @@ def test_foreign_gradients_are_those_of_transformers(kind):
             torch.testing.assert_close(parameter.grad, theirs[name], atol=1e-6 * largest, rtol=1e-4)
 
 
-def test_foreign_bert_with_relative_positions_is_padded_and_right():
+def test_bert_with_relative_positions_is_padded_and_right():
     config = transformers.BertConfig(
         **SIZES, max_position_embeddings=64, position_embedding_type="relative_key"
     )
@@ -114,12 +117,12 @@ def test_foreign_bert_with_relative_positions_is_padded_and_right():
             torch.testing.assert_close(vectors, expected, atol=1e-5, rtol=0)
 
 
-def test_foreign_more_pieces_than_a_group_holds(monkeypatch):
-    monkeypatch.setattr(foreign, "GROUP", 32)
-    test_foreign_equals_transformers_row_by_row("bert")
+def test_more_pieces_than_a_group_holds(monkeypatch):
+    monkeypatch.setattr(hf_encoder, "CPU_CACHE_PIECES", 32)
+    test_sequences_equal_transformers("bert")
 
 
-def test_foreign_dropout_reaches_attention_and_repeats():
+def test_dropout_reaches_attention_and_repeats():
     oracle = make("bert")
     encoder = build_encoder(oracle.config.to_dict(), oracle.state_dict()).train()
     batch = PackedBatch.from_sequences(rows())
@@ -137,7 +140,7 @@ def test_foreign_dropout_reaches_attention_and_repeats():
     assert not torch.equal(encoder(batch, dropout=0.2), encoder.eval()(batch))
 
 
-def test_foreign_dropout_rate_is_the_higher_one():
+def test_dropout_rate_is_the_higher_one():
     oracle = make("bert")
     encoder = build_encoder(oracle.config.to_dict(), oracle.state_dict()).train()
     batch = PackedBatch.from_sequences(rows())
@@ -152,7 +155,7 @@ def test_foreign_dropout_rate_is_the_higher_one():
 @pytest.mark.parametrize(
     ("kind", "limit"), [("bert", 64), ("xlm-roberta", 64), ("deberta-v2", None)]
 )
-def test_foreign_row_limit(kind, limit):
+def test_longest_sequence(kind, limit):
     oracle = make(kind)
     encoder = build_encoder(oracle.config.to_dict(), oracle.state_dict())
     assert encoder.max_length == limit
@@ -161,9 +164,88 @@ def test_foreign_row_limit(kind, limit):
             encoder(PackedBatch.from_sequences(rows(lengths=(limit,))))
 
 
-def test_foreign_missing_weights_are_named():
+def test_missing_weights_are_named():
     oracle = make("bert")
     state = oracle.state_dict()
     del state["embeddings.LayerNorm.weight"]
     with pytest.raises(ValueError, match=r"SM044.*embeddings.LayerNorm.weight"):
         build_encoder(oracle.config.to_dict(), state)
+
+
+def test_missing_unexpected_and_misshapen_weights_are_named():
+    oracle = make("bert")
+    state, config = oracle.state_dict(), oracle.config.to_dict()
+    name = "encoder.layer.0.output.dense.weight"
+    with pytest.raises(ValueError, match=r"SM044.*Unexpected: encoder.layer.0.extra"):
+        build_encoder(config, {**state, "encoder.layer.0.extra": torch.ones(2)})
+    with pytest.raises(ValueError, match=rf"SM045.*{name}.*\(3, 3\)"):
+        build_encoder(config, {**state, name: torch.ones(3, 3)})
+
+
+def test_old_names_position_ids_and_heads_of_task_checkpoints():
+    oracle = make("bert")
+    state = {f"bert.{name}": tensor for name, tensor in oracle.state_dict().items()}
+    for new, old in (("weight", "gamma"), ("bias", "beta")):
+        name = "bert.embeddings.LayerNorm."
+        state[name + old] = state.pop(name + new)
+    state["bert.embeddings.position_ids"] = torch.arange(64)[None]
+    state["cls.predictions.bias"] = state["classifier.weight"] = torch.ones(99)
+    batch = PackedBatch.from_sequences(rows())
+    plain = build_encoder(oracle.config.to_dict(), oracle.state_dict())
+    with torch.no_grad():
+        found = build_encoder(oracle.config.to_dict(), state)(batch)
+        assert torch.equal(found, plain(batch))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_state_dict_can_be_loaded_again(kind):
+    oracle = make(kind)
+    encoder = build_encoder(oracle.config.to_dict(), oracle.state_dict())
+    other = copy.deepcopy(encoder)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.zero_()
+    batch = PackedBatch.from_sequences(rows())
+    parent = torch.nn.ModuleDict({"encoder": other})
+    with torch.no_grad():
+        expected = encoder(batch)
+        assert not torch.equal(other(batch), expected)
+        other.load_state_dict(encoder.state_dict())
+        assert torch.equal(other(batch), expected)
+        prefixed = {f"encoder.{name}": t for name, t in encoder.state_dict().items()}
+        parent.load_state_dict(prefixed, assign=True)
+        assert torch.equal(other(batch), expected)
+    assert [name for name, _ in other.named_parameters()] == list(other.state_dict())
+
+
+@pytest.mark.parametrize("kind", ["bert", "xlm-roberta"])
+def test_pooler_is_neither_needed_nor_kept(kind):
+    oracle = make(kind)
+    state = oracle.state_dict()
+    bare = {name: tensor for name, tensor in state.items() if "pooler" not in name}
+    for given in (state, bare):
+        encoder = build_encoder(oracle.config.to_dict(), given)
+        assert encoder.state_dict().keys() == bare.keys()
+        assert encoder.stored_weights().keys() == bare.keys()
+
+
+def test_building_draws_no_random_numbers_and_computes_buffers():
+    oracle = make("deberta-v2")
+    before = torch.random.get_rng_state()
+    encoder = build_encoder(oracle.config.to_dict(), oracle.state_dict())
+    assert torch.equal(torch.random.get_rng_state(), before)
+    theirs = dict(oracle.named_buffers())
+    assert theirs
+    for name, buffer in encoder.named_buffers():
+        assert torch.equal(buffer, theirs[name])
+
+
+def test_interface_is_that_of_every_encoder():
+    encoder = build_encoder(make("bert").config.to_dict(), make("bert").state_dict())
+    assert isinstance(encoder, Encoder)
+    assert (encoder.hidden_size, encoder.num_attention_heads) == (24, 4)
+    assert encoder.input_embeddings is encoder.network.embeddings.word_embeddings
+    assert encoder.device == torch.device("cpu")
+    assert encoder.pads_sequences
+    assert encoder.config.to_dict()["model_type"] == "bert"
+    assert encoder.prepare_training_() is encoder
