@@ -253,7 +253,7 @@ class GlinerPipe(TrainablePipe):
             self.model.initialize()
         else:
             texts = all_label_texts(read_labels(labels or self.cfg["labels"]), phrases or {})
-            put_new_head(self.model, head, texts)
+            put_new_head(self.model, head.encoder, head, texts)
         if labels is not None:
             self.set_labels(labels)
         if self.cfg["labels"]:

@@ -22,34 +22,33 @@ from .config import NewHeadConfig
 _NAMED = 5
 
 
-def put_new_head(model: CheckpointModel, config: NewHeadConfig, label_texts: Sequence[str]) -> None:
+def put_new_head(
+    model: CheckpointModel, encoder: str, config: NewHeadConfig, label_texts: Sequence[str]
+) -> None:
     """Put an untrained head on an encoder, in place of the network that the model has.
 
     Args:
         model: The model of a ``gliner`` component.
-        config: Names the encoders, and describes the head.
+        encoder: Folder or hub name of the text encoder.
+        config: Names the label encoder of a bi-encoder, and describes the head.
         label_texts: What the model will read for labels.
 
     Raises:
         ValueError: SM154 where this head can't start from similarity.
     """
+    own, precision = config.labels_encoder, model.shim.precision
     by_similarity = config.head_init == "similarity"
-    if by_similarity and (
-        config.labels_encoder is None or config.head != "span" or not label_texts
-    ):
+    if by_similarity and (own is None or config.head != "span" or not label_texts):
         raise ValueError(Errors.SM154)
-    precision = model.shim.precision
-    names = [config.encoder or "", config.labels_encoder or ""]
-    text, labels = (load_encoder(resolve(n), precision=precision) if n else None for n in names)
     gliner = new_gliner(
-        text,
-        labels,
-        kind=config.head,
+        load_encoder(resolve(encoder), precision=precision),
+        None if own is None else load_encoder(resolve(own), precision=precision),
+        head=config.head,
         max_width=config.max_width,
         max_len=config.max_len,
         width=config.hidden_size,
         dropout=config.head_dropout,
-        names=(names[0], names[1]),
+        names=(encoder, own or ""),
     )
     if by_similarity:
         init_by_similarity(gliner, label_texts)
