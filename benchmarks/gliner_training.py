@@ -55,12 +55,12 @@ from transformers import TrainerCallback
 
 from spacy_modernbert.encoder.checkpoint import load_folder as load_encoder
 from spacy_modernbert.encoder.precision import Precision
-from spacy_modernbert.gliner.checkpoint.serialization import load_folder, save_folder
+from spacy_modernbert.gliner.checkpoint.serialization import load_gliner, save_gliner
 from spacy_modernbert.gliner.inference.sequences import SplitText
+from spacy_modernbert.gliner.training.config import LabelSamplingConfig, TrainingConfig
 from spacy_modernbert.gliner.training.dataset import AnnotatedSpan, AnnotatedText
-from spacy_modernbert.gliner.training.label_sampling import LabelSampling
 from spacy_modernbert.gliner.training.new_model import new_gliner
-from spacy_modernbert.gliner.training.trainer import Trainer, TrainingConfig
+from spacy_modernbert.gliner.training.trainer import GlinerTrainer
 
 Row = dict[str, Any]
 WARM_UP = 3
@@ -122,7 +122,7 @@ def speed(
     took: dict[str, list[float]] = {"gliner": [], "ours": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "model"
-        save_folder(new_gliner(load_encoder(encoder), names=(str(encoder), "")), folder)
+        save_gliner(new_gliner(load_encoder(encoder), names=(str(encoder), "")), folder)
         for _ in range(repeats):
             took["gliner"] += upstream_seconds(
                 folder, rows, labels, clock, batch, Path(name), precision
@@ -146,8 +146,10 @@ def our_seconds(
     precision: Precision,
 ) -> list[float]:
     """Seconds of each step of ours."""
-    sampling = LabelSampling(negative_ratio=None, drop_types=0.0, max_types=len(labels))
-    trainer = Trainer(load_folder(folder, precision=precision), TrainingConfig(sampling=sampling))
+    sampling = LabelSamplingConfig(negative_ratio=None, drop_types=0.0, max_types=len(labels))
+    trainer = GlinerTrainer(
+        load_gliner(folder, precision=precision), TrainingConfig(sampling=sampling)
+    )
     texts = [
         AnnotatedText(
             SplitText(row["words"]), [AnnotatedSpan(*span) for span in row["spans"]], labels
@@ -339,7 +341,7 @@ def upstream_learn(
     with tempfile.TemporaryDirectory() as name:
         folder = start or Path(name) / "model"
         if start is None:
-            save_folder(new_gliner(load_encoder(encoder), names=(str(encoder), "")), folder)
+            save_gliner(new_gliner(load_encoder(encoder), names=(str(encoder), "")), folder)
         model = GLiNER.from_pretrained(str(folder), local_files_only=True)
         model.config.max_types = len(labels)
         clock = time.process_time()

@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from gliner_training import Row, read
 
-from spacy_modernbert.gliner.checkpoint.serialization import load_folder
+from spacy_modernbert.gliner.checkpoint.serialization import load_gliner
 from spacy_modernbert.gliner.inference.decoding import decode
 from spacy_modernbert.gliner.inference.model import GlinerModel
 from spacy_modernbert.gliner.inference.predict import find_spans
@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    measure(load_folder(args.model), args)
+    measure(load_gliner(args.model), args)
 
 
 if __name__ == "__main__":

@@ -16,23 +16,28 @@ Encoder: TypeAlias = "ModernBert | HFEncoder"
 
 
 class Backbone(nn.Module):
-    """An encoder under its published name, and the fuser of its layers where there is one."""
+    """An encoder under its published name, with the fuser of its layers if it has one.
+
+    Args:
+        encoder: The encoder.
+        fused_layers: Number of layers to fuse; 0 for none.
+    """
 
     def __init__(self, encoder: Encoder, *, fused_layers: int = 0) -> None:
         super().__init__()
-        # Registered is what the checkpoint knows; the wrapper that runs it shares its weights.
+        # The checkpoint names the network; the encoder around it shares its weights.
         self.model = encoder if isinstance(encoder, ModernBert) else encoder.network
-        self._runner = (encoder,)
+        self._encoder = (encoder,)
         if fused_layers:
             self.layers_fuser = LayerFuser(fused_layers, encoder.hidden_size)
 
     @property
     def encoder(self) -> Encoder:
-        """The encoder, behind the interface that takes packed rows."""
-        return self._runner[0]
+        """The encoder, which takes packed sequences."""
+        return self._encoder[0]
 
     def forward(self, batch: PackedBatch, *, dropout: float = 0.0) -> Tensor:
-        """*Shape:* packed rows to (total, hidden)."""
+        """*Shape:* packed sequences to (total, hidden)."""
         if not hasattr(self, "layers_fuser"):
             return self.encoder(batch, dropout=dropout)
         return self.layers_fuser(_layer_outputs(self.encoder, batch, dropout), batch.lengths)
@@ -53,11 +58,11 @@ class TokenRep(nn.Module):
 
 
 def _layer_outputs(encoder: Encoder, batch: PackedBatch, dropout: float) -> list[Tensor]:
-    """Each layer's output, that of a ModernBERT's last layer as it is before the final norm.
+    """Return each layer's output, for the last layer of a ModernBERT before its final norm.
 
-    transformers 4 lists them like this, and checkpoints that fuse layers were trained with it.
+    transformers 4 returns the outputs like this, and checkpoints that fuse layers were trained so.
     """
     if isinstance(encoder, ModernBert):
-        # In inference one tensor is updated over and over.
+        # In inference one tensor is updated in place by all layers.
         return [state.clone() for state in encoder.states(batch, dropout=dropout)]
     return encoder.layer_outputs(batch, dropout=dropout)

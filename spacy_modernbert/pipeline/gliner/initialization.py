@@ -15,8 +15,8 @@ from ...encoder.checkpoint import Checkpoint, load_folder
 from ...encoder.hub import resolve
 from ...encoder.precision import Precision
 from ...errors import Errors, Warnings
-from ...gliner.training.collator import measure
-from ...gliner.training.new_model import Kind, new_gliner
+from ...gliner.training.collator import count_coverage
+from ...gliner.training.new_model import Head, new_gliner
 from ...gliner.training.similarity_init import init_by_similarity
 from .annotations import Gold, annotation, own_labels
 
@@ -30,7 +30,7 @@ _NAMED = 5
 class NewHead:
     """A head that is to be learnt; see `gliner.new.new_gliner` and `gliner.similarity`."""
 
-    kind: Kind
+    kind: Head
     max_width: int
     max_len: int
     hidden_size: int | None
@@ -62,7 +62,7 @@ def new_head(
     gliner = new_gliner(
         text,
         labels,
-        kind=head.kind,
+        head=head.kind,
         max_width=head.max_width,
         max_len=head.max_len,
         width=head.hidden_size,
@@ -107,11 +107,11 @@ def warn_of_lost(model: Model, batches: Iterable[Gold]) -> None:
     unaligned: Counter[str] = Counter()
     learnt = 0
     for gold in batches:
-        coverage = measure(gliner, gold.texts)
+        coverage = count_coverage(gliner, gold.texts)
         wide.update(coverage.too_wide)
         cut.update(coverage.cut)
         unaligned.update(gold.unaligned)
-        learnt += coverage.learnt
+        learnt += coverage.learned
     counts = [counter.total() for counter in (wide, cut, unaligned)]
     if not sum(counts):
         return

@@ -5,7 +5,7 @@
 import copy
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -13,14 +13,21 @@ from spacy.language import Language
 from spacy.util import registry
 from thinc.api import Model, Optimizer
 
+from ...encoder.optimizer_config import LrSchedule
 from ...errors import Errors, Warnings
 from ...gliner.inference.model import GlinerModel
+from ...gliner.training.config import (
+    Freezable,
+    GlinerOptimizerConfig,
+    LabelSamplingConfig,
+    LossConfig,
+    LossName,
+    Masking,
+    Reduction,
+    TrainingConfig,
+)
 from ...gliner.training.dataset import AnnotatedText
-from ...gliner.training.label_sampling import LabelSampling
-from ...gliner.training.losses import LossConfig, LossKind, Masking, Reduction
-from ...gliner.training.parameters import Freezable
-from ...gliner.training.schedule import Decay, Schedule
-from ...gliner.training.trainer import Trainer, TrainingConfig
+from ...gliner.training.trainer import GlinerTrainer
 from ..devices import find_device
 
 Stepper = Literal["own", "training"]
@@ -78,7 +85,7 @@ def gliner_training_v1(
     encoder_decay: float = 0.01,
     head_decay: float = 0.01,
     warmup: float = 0.1,
-    decay: Decay = "cosine",
+    decay: LrSchedule = "cosine",
     total_steps: int | None = None,
     clip: float = 10.0,
     dropout: float | None = None,
@@ -87,7 +94,7 @@ def gliner_training_v1(
     negative_ratio: int | None = 1,
     drop_types: float = 1.0,
     shuffle: bool = True,
-    loss: LossKind = "bce",
+    loss: LossName = "bce",
     alpha: float | None = None,
     gamma: float = 0.0,
     margin: float = 0.0,
@@ -146,36 +153,37 @@ def gliner_training_v1(
         if value is not None and not low <= value <= high:
             message = Errors.SM150.format(setting=name, value=value, low=low, high=high)
             raise ValueError(message)
-    schedule = Schedule(
-        encoder_rate=encoder_rate,
-        head_rate=head_rate,
-        encoder_decay=encoder_decay,
-        head_decay=head_decay,
-        warmup=warmup,
+    optimizer_config = GlinerOptimizerConfig(
+        learn_rate=encoder_rate,
+        head_learn_rate=head_rate,
+        weight_decay=encoder_decay,
+        head_weight_decay=head_decay,
+        warmup_steps=int(warmup) if warmup >= 1 else None,
+        warmup_ratio=min(warmup, 1.0),
         total_steps=total_steps,
-        decay=decay,
-        clip=clip,
+        lr_schedule=decay,
+        grad_clip=clip,
     )
     objective = LossConfig(
-        kind=loss,
+        name=loss,
         alpha=alpha,
         gamma=gamma,
         margin=margin,
-        smoothing=smoothing,
+        label_smoothing=smoothing,
         width_weight=width_weight,
         keep_negatives=keep_negatives,
         masking=masking,
         reduction=reduction,
     )
-    sampling = LabelSampling(
+    sampling = LabelSamplingConfig(
         max_types=max_types,
         negative_ratio=negative_ratio,
         drop_types=drop_types,
         shuffle=shuffle,
     )
     course = TrainingConfig(
-        schedule=schedule,
-        objective=objective,
+        optimizer=optimizer_config,
+        loss=objective,
         sampling=sampling,
         freeze=tuple(freeze or ()),
         seed=seed,
@@ -206,7 +214,7 @@ class Teacher:
         self.settings = settings
         self.total_steps: int | None = None
         self.phrases: Mapping[str, Sequence[str]] = settings.phrases
-        self._trainer: Trainer | None = None
+        self._trainer: GlinerTrainer | None = None
         self._before: GlinerModel | None = None
 
     def prepare(
@@ -243,7 +251,7 @@ class Teacher:
         rate = drop if settings.dropout is None else settings.dropout
         if settings.rehearse and settings.rehearse_labels and self._before is None:
             self._before = copy.deepcopy(trainer.model)
-        loss = trainer.accumulate(texts, pool=list(labels.values()), dropout=rate)
+        loss = trainer.accumulate(texts, label_pool=list(labels.values()), dropout=rate)
         if self._before is not None and settings.rehearse:
             loss += self.rehearse(texts, settings.rehearse_labels, labels, drop=drop, device=device)
         return loss
@@ -288,29 +296,31 @@ class Teacher:
             return
         if self.settings.optimizer == "training":
             self.model.finish_update(sgd)
-            for parameter in trainer.trained:
+            for parameter in trainer.optimizer.parameters:
                 parameter.grad = None
         elif not np.isfinite(norm := trainer.update()):
-            warnings.warn(Warnings.SMW151.format(step=trainer.steps, norm=norm), stacklevel=2)
+            warnings.warn(
+                Warnings.SMW151.format(step=trainer.optimizer.steps, norm=norm), stacklevel=2
+            )
         # Vectors that were kept are those of the old weights.
         self.model.checkpoint.label_vectors.clear()
 
-    def _ready(self, labels: Mapping[str, str], device: str) -> Trainer:
+    def _ready(self, labels: Mapping[str, str], device: str) -> GlinerTrainer:
         gliner, shim = self.model.checkpoint, self.model.shim
         shim.place(find_device(device))
         if self._trainer is None or self._trainer.model is not gliner:
-            self._trainer = Trainer(gliner, self._course(labels))
+            self._trainer = GlinerTrainer(gliner, self._course(labels))
         return self._trainer
 
     def _course(self, labels: Mapping[str, str]) -> TrainingConfig:
         """The settings, with the length of the training and phrasings by what is read."""
         course = self.settings.course
-        schedule, phrases = course.schedule, self.phrases
-        if schedule.total_steps is None:
-            schedule = replace(schedule, total_steps=self.total_steps)
+        optimizer, phrases = course.optimizer, self.phrases
+        if optimizer.total_steps is None:
+            optimizer = optimizer.model_copy(update={"total_steps": self.total_steps})
         by_words = {labels.get(label, label): list(words) for label, words in phrases.items()}
-        sampling = replace(course.sampling, phrases=by_words)
-        return replace(course, schedule=schedule, sampling=sampling)
+        sampling = course.sampling.model_copy(update={"phrases": by_words})
+        return course.model_copy(update={"optimizer": optimizer, "sampling": sampling})
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_trainer": None, "_before": None}
