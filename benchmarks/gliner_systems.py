@@ -149,13 +149,13 @@ def find_threshold(folder: Path, texts: Sequence[str], labels: Sequence[str], n:
     """Return the threshold above which texts have ``n`` candidates each, on average."""
     import numpy as np
 
-    from spacy_modernbert.gliner.checkpoint.serialization import load_folder
+    from spacy_modernbert.gliner.checkpoint.serialization import load_gliner
     from spacy_modernbert.gliner.inference.predict import find_spans
     from spacy_modernbert.gliner.inference.sequences import SplitText
     from spacy_modernbert.gliner.inference.words import split_words
 
     words = [SplitText(split_words(text).words) for text in texts]
-    found = find_spans(load_folder(folder), words, list(labels), thresholds=0.0)
+    found = find_spans(load_gliner(folder), words, list(labels), thresholds=0.0)
     scores = np.sort(np.concatenate([c.scores for c in found]))
     return float(scores[-min(n * len(texts), len(scores))])
 

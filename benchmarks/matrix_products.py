@@ -50,7 +50,9 @@ def blocks(
     config: ModernBertConfig, lengths: Sequence[int], kind: str
 ) -> Iterator[tuple[slice, slice]]:
     """Yield blocks of queries with the keys that they attend to."""
-    size, window = (QUERIES, max(lengths)) if kind == FULL else (config.half_window, config.half_window)
+    size, window = (
+        (QUERIES, max(lengths)) if kind == FULL else (config.half_window, config.half_window)
+    )
     start = 0
     for length in lengths:
         for begin in range(0, length, size):

@@ -22,8 +22,8 @@ from tqdm import tqdm
 from wasabi import msg
 
 from spacy_modernbert.encoder.checkpoint import Checkpoint, load_encoder, save_encoder
-from spacy_modernbert.encoder.protocol import Encoder
 from spacy_modernbert.encoder.packing import PackedBatch
+from spacy_modernbert.encoder.protocol import Encoder
 from spacy_modernbert.text.tokenizer import PieceTokenizer
 
 LEARN_RATE = 4e-4

@@ -119,72 +119,67 @@ class Errors(metaclass=_Coded):
 
     # GLiNER (gliner/)
     SM100 = (
-        "The folder {folder} is no GLiNER checkpoint: it has no gliner_config.json. Give the "
-        "folder or hub name of one, such as 'urchade/gliner_small-v2.1'."
+        "The folder {folder} is no GLiNER checkpoint: it has no gliner_config.json. Use the folder "
+        "or hub name of a GLiNER checkpoint, such as 'urchade/gliner_small-v2.1'."
     )
     SM101 = (
-        "This is {kind}: its {key} is '{value}'. Supported are the checkpoints that find entities: "
-        "uni-encoders and bi-encoders, of the span and of the token kind."
-    )
-    SM102 = (
-        "gliner_config.json holds settings this version does not know: {keys}. They may change "
-        "what the network computes. Remove them if they don't (settings of the training, for example), "
-        "or update spacy_modernbert."
+        "This is {kind}: its {key} is '{value}'. Only checkpoints that find entities are supported: "
+        "uni-encoders and bi-encoders that score spans or words. Use one of these."
     )
     SM103 = (
-        "gliner_config.json holds a setting this version can't take: {key} is {value!r}, and "
-        "should be {need}."
+        "gliner_config.json has a setting that this version does not support: {key} is {value!r}, "
+        "and must be {need}. Use another checkpoint, or update spacy_modernbert."
     )
     SM104 = (
         "The GLiNER checkpoint {source} is not self-contained: it has no {missing}, and relies on "
-        "other repositories for it. Make a complete copy once, on a machine with a network: "
+        "other repositories for it. Make a complete copy once, on a machine with network access: "
         "`python -m spacy_modernbert convert-gliner SOURCE DIR`."
     )
     SM105 = (
-        "The weight '{name}' of {source} holds values that are no numbers (NaN or infinite), so "
-        "every score would be wrong. Take an earlier state of the training, or download it again."
+        "The weight '{name}' of {source} has values that are not finite (NaN or infinite), so every "
+        "score would be wrong. Use an earlier state of the training, or download the file again."
     )
     SM106 = (
-        "The weights are not those of a GLiNER this version knows: {reason}. Supported are span "
-        "models (markerV0, markerV1, marker) and token models, with one encoder or two."
+        "The weights are not those of a supported GLiNER: {reason}. Use a span model (markerV0, "
+        "markerV1, marker) or a token model, with one encoder or two."
     )
     SM107 = (
-        "The ids of the markers {names} are outside the {vocabulary} embeddings of the checkpoint: "
-        "its tokenizer is another one's. Make a consistent copy from the original: "
+        "The ids of the markers {names} exceed the {vocabulary} embeddings of the checkpoint: the "
+        "tokenizer belongs to another checkpoint. Make a consistent copy from the original: "
         "`python -m spacy_modernbert convert-gliner SOURCE DIR`."
     )
     SM108 = (
-        "The label {label!r} holds nothing that the model can read. Give every label a name or a "
+        "The label {label!r} has no text that the model can read. Give every label a name or a "
         "description in words."
     )
     SM109 = (
-        "The label '{label}' is longer than the {most} pieces the model can read of one. Describe "
-        "it in fewer words."
+        "The label '{label}' is longer than the {most} pieces that the model can read of a label. "
+        "Describe it in fewer words."
     )
     SM110 = (
-        "This GLiNER can't read new labels: it has no label encoder, as it was saved with the "
-        "vectors of its labels only. Use these labels, or load the original checkpoint."
+        "This GLiNER can't read new labels: it was saved without its label encoder, with the vectors "
+        "of its own labels only. Use these labels, or load the original checkpoint."
     )
     SM111 = (
-        "The threshold of '{label}' is {value}. Scores are probabilities: choose a number from 0 "
-        "to 1."
+        "The threshold of '{label}' is {value}, but scores are probabilities. Choose a number from "
+        "0 to 1."
     )
     SM112 = (
-        "Can't complete the GLiNER checkpoint {source}: {what} of '{name}' could not be had "
-        "({reason}). Run the command where there is a network, or where this checkpoint is in the "
+        "Can't complete the GLiNER checkpoint {source}: {what} of '{name}' is not available "
+        "({reason}). Run the command on a machine with network access, or with '{name}' in the "
         "local cache."
     )
     SM113 = (
-        "The checkpoint {source} can't be converted into its own folder. Name another folder to "
+        "The checkpoint {source} can't be converted into its own folder. Choose another folder to "
         "write to."
     )
     SM114 = (
-        "The labels take {found} pieces, and a row of this model has {limit}. Give fewer or "
+        "The labels take {found} pieces, but a sequence of this model has only {limit}. Use fewer or "
         "shorter labels, or set on_overflow to 'warn', so that they are read in several groups."
     )
     SM115 = (
-        "The GLiNER {source} has no label encoder that could be saved by itself: only bi-encoders "
-        "have one. Leave --labels-encoder out, or convert a bi-encoder."
+        "The GLiNER {source} has no label encoder to save by itself: only bi-encoders have one. Leave "
+        "out --labels-encoder, or convert a bi-encoder."
     )
     SM130 = (
         "The label or label text '{label}' occurs twice. Remove one, or give one of the labels another "
@@ -320,12 +315,16 @@ class Warnings(metaclass=_Coded):
     # GLiNER (gliner/)
     SMW100 = (
         "{n_labels} labels take {found} pieces, more than fit beside a text in the {limit} pieces "
-        "of this model's rows. They are read in {n_groups} groups: slower, and labels of different "
-        "groups don't compete. Fewer or shorter labels avoid this."
+        "of this model's sequences. They are read in {n_groups} groups, which is slower, and labels "
+        "of different groups don't compete. Use fewer or shorter labels to avoid this."
     )
     SMW101 = (
-        "A word of {found} pieces ('{word}...') is longer than the {limit} pieces this model has "
-        "room for. Only its beginning is read."
+        "A word of {found} pieces ('{word}...') is longer than the {limit} pieces that this model has "
+        "room for. Only its beginning is read. Remove data such as base64 from the text."
+    )
+    SMW102 = (
+        "gliner_config.json has settings that this version does not know, and ignores: {keys}. If "
+        "they change what the network computes, scores are wrong: then update spacy_modernbert."
     )
     SMW130 = (
         "`label_thresholds` names {names}, which the component does not have as a label{hint} Such a "

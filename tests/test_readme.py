@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import spacy_modernbert.errors
 from spacy_modernbert.cli import app
-from spacy_modernbert.gliner.checkpoint.serialization import save_folder
+from spacy_modernbert.gliner.checkpoint.serialization import save_gliner
 
 from .conftest import ROOT
 from .gliner.tiny import tiny_model
@@ -39,7 +39,7 @@ def add_to_cache(cache, name, folder):
 @pytest.fixture
 def hub_cache(checkpoint, tmp_path, monkeypatch):
     """A cache of the hub that holds our small checkpoints under the published names."""
-    save_folder(tiny_model(), tmp_path / "gliner")
+    save_gliner(tiny_model(), tmp_path / "gliner")
     for name, folder in (
         (NAME, checkpoint),
         (GLINER, tmp_path / "gliner"),
@@ -163,7 +163,7 @@ def check_own(words):
     source = "SOURCE" if "SOURCE" in words else GLINER
     folder = Path.cwd() / "gliner"
     if "--encoder" in words:
-        save_folder(tiny_model("bi_span", subtoken_pooling="mean"), folder)
+        save_gliner(tiny_model("bi_span", subtoken_pooling="mean"), folder)
     result = CliRunner().invoke(app, [str(folder) if w == source else w for w in words])
     assert result.exit_code == 0, result.output
 

@@ -1,4 +1,4 @@
-"""Answers in upstream's form, out of our functions."""
+"""Predictions in upstream's form, out of our functions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from spacy_modernbert.gliner.inference.model import GlinerModel
 from spacy_modernbert.gliner.inference.predict import find_spans
 from spacy_modernbert.gliner.inference.sequences import SplitText
 from spacy_modernbert.gliner.inference.words import split_words
+from spacy_modernbert.gliner.modeling.span_layout import span_bounds
 
 Entity = tuple[int, int, str, float]
 
@@ -56,9 +57,9 @@ def theirs(entities: Sequence[Sequence[dict]]) -> list[list[Entity]]:
 
 
 def same(one: Sequence[Sequence[Entity]], other: Sequence[Sequence[Entity]], tol=1e-4) -> bool:
-    """Whether two answers have the same entities in the same order, and about the same scores."""
-    plain = [[[e[:3] for e in text] for text in answer] for answer in (one, other)]
-    scores = [[e[3] for text in answer for e in text] for answer in (one, other)]
+    """Whether two predictions have the same entities in the same order, and about the same scores."""
+    plain = [[[e[:3] for e in text] for text in found] for found in (one, other)]
+    scores = [[e[3] for text in found for e in text] for found in (one, other)]
     return plain[0] == plain[1] and all(abs(a - b) < tol for a, b in zip(*scores, strict=True))
 
 
@@ -72,13 +73,24 @@ def on_edge(
 
 
 def logits(model: GlinerModel, texts: Sequence[str], labels: Sequence[str]) -> list[torch.Tensor]:
-    """Raw scores of texts that fit a row."""
+    """Logits of texts that fit one sequence, in the layout of the network."""
     words = [split_words(text).words for text in texts]
     prompt = model.prompt_builder.prompt(labels)
-    rows = [
-        model.prompt_builder.row(prompt, pieces, 0, len(words[i]))
+    sequences = [
+        model.prompt_builder.sequence(prompt, pieces, 0, len(words[i]))
         for i, pieces in enumerate(model.prompt_builder.encode(words))
     ]
     with torch.no_grad():
         vectors = model.encode_labels(labels) if model.config.is_bi else None
-        return model.network(model.network.encode(rows, vectors))
+        return model.network(model.network.encode(sequences, vectors))
+
+
+def grid(scores: torch.Tensor, n_words: int, max_width: int) -> torch.Tensor:
+    """Logits of a span model as upstream lays them out; -inf where a span would leave the text.
+
+    *Shape:* (spans, labels) to (words, max_width, labels).
+    """
+    starts, ends = span_bounds(n_words, max_width)
+    laid_out = scores.new_full((n_words, max_width, scores.shape[1]), -torch.inf)
+    laid_out[starts, ends - starts - 1] = scores
+    return laid_out

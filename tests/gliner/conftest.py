@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from spacy_modernbert.gliner.checkpoint.serialization import load_folder
+from spacy_modernbert.gliner.checkpoint.serialization import load_gliner
 from spacy_modernbert.gliner.inference.model import GlinerModel
 
 ORACLE = Path(__file__).parents[3] / "shared" / "bench" / "tiny_gliner.py"
@@ -63,6 +63,6 @@ def case(oracle, tmp_path_factory):
             folder = oracle.build_checkpoint(
                 arch, backbone, root / f"{arch}-{backbone}{options}", **overrides
             )
-            return Case(folder, oracle.load(folder), load_folder(folder))
+            return Case(folder, oracle.load(folder), load_gliner(folder))
 
     return build

@@ -46,7 +46,6 @@ def test_nested_configurations_default_to_deberta():
         ({"relations_layer": "dot"}, "SM101.*relation"),
         ({"labels_decoder": "gpt2"}, "SM101.*label-generating"),
         ({"model_type": "gliner_streaming_span"}, "SM101.*streaming"),
-        ({"magic_layer": 3, "other_magic": "x"}, "SM102.*magic_layer, other_magic"),
         ({"span_mode": "conv_share"}, "SM103.*span_mode"),
         ({"span_encoder_config": {"model_type": "rnn"}}, "SM103.*span_encoder_config"),
         ({"precomputed_prompts_mode": True}, "SM103.*precomputed_prompts_mode"),
@@ -61,6 +60,24 @@ def test_refused_by_name(settings, code):
         GlinerConfig.from_dict(settings)
 
 
+def test_unknown_settings_are_named_once():
+    settings = {"magic_layer": 3, "other_magic": "x", "max_width": 7}
+    with pytest.warns(UserWarning, match=r"SMW102.*magic_layer, other_magic") as caught:
+        config = GlinerConfig.from_dict(settings)
+    assert len(caught) == 1
+    assert config.max_width == 7
+    assert config.to_dict()["magic_layer"] == 3
+
+
+@pytest.mark.parametrize(
+    "key", ["unsloth_version", "auto_map", "transformers.js_config", "label_smoothing", "_any"]
+)
+@pytest.mark.filterwarnings("error")
+def test_harmless_settings_are_ignored(key):
+    assert GlinerConfig.from_dict({key: {"x": 0.1}, "max_len": 9}).max_len == 9
+
+
+@pytest.mark.filterwarnings("error")
 def test_unknown_settings_without_a_value_do_no_harm():
     GlinerConfig.from_dict({"magic_layer": None, "relations_layer": None, "labels_decoder": ""})
 

@@ -94,16 +94,14 @@ def test_a_word_of_a_chain_may_be_at_the_threshold_but_not_its_ends():
 
 
 def test_spans_above_the_threshold_of_their_label():
-    logits = torch.full((2, 2, 2), -torch.inf)
-    logits[0, 0] = torch.tensor([0.0, 1.0])
-    logits[0, 1] = torch.tensor([2.0, -1.0])
-    logits[1, 0] = torch.tensor([0.5, 0.5])
-    found = spans_above_threshold(logits, [0.5, 0.7])
+    # The first word, the second word, and both of them.
+    logits = torch.tensor([[0.0, 1.0], [0.5, 0.5], [2.0, -1.0]])
+    found = spans_above_threshold(logits, 2, 2, [0.5, 0.7])
     assert found.starts.tolist() == [0, 0, 1]
     assert found.ends.tolist() == [1, 2, 2]
     assert found.labels.tolist() == [1, 0, 0]
     assert (found.scores > 0.5).all()
-    assert len(spans_above_threshold(logits, 1.0)) == 0
+    assert len(spans_above_threshold(logits, 2, 2, 1.0)) == 0
 
 
 def test_given_spans():

@@ -2,7 +2,6 @@
 
 import copy
 import warnings
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,25 +12,27 @@ from hypothesis import strategies as st
 from spacy_modernbert.gliner.inference.sequences import SplitText
 from spacy_modernbert.gliner.training.batch_loss import batch_loss, loss_scales
 from spacy_modernbert.gliner.training.collator import collate
+from spacy_modernbert.gliner.training.config import LossConfig
 from spacy_modernbert.gliner.training.dataset import AnnotatedSpan, AnnotatedText
 from spacy_modernbert.gliner.training.label_sampling import LabelSample
-from spacy_modernbert.gliner.training.losses import LossConfig, element_losses, keep_negatives
+from spacy_modernbert.gliner.training.losses import element_losses
+from spacy_modernbert.gliner.training.targets import draw_weights, make_targets
 
 RATES = [
     ({"alpha": 0.75, "gamma": 2.0}, {"alpha": 0.75, "gamma": 2.0}),
     ({}, {}),
     ({"margin": 0.1, "gamma": 1.0}, {"prob_margin": 0.1, "gamma": 1.0, "alpha": -1}),
-    ({"smoothing": 0.2, "gamma": 2.0}, {"label_smoothing": 0.2, "gamma": 2.0, "alpha": -1}),
+    ({"label_smoothing": 0.2, "gamma": 2.0}, {"label_smoothing": 0.2, "gamma": 2.0, "alpha": -1}),
 ]
-# The script's losses, in our words; upstream's floor comes on top.
+# The script's losses, in our words; upstream's least probability comes on top.
 LOSSES = {
     "bce": LossConfig(),
     "focal": LossConfig(alpha=0.75, gamma=2.0),
     "margin": LossConfig(alpha=0.75, gamma=2.0, margin=0.1),
-    "smooth": LossConfig(smoothing=0.1),
+    "smooth": LossConfig(label_smoothing=0.1),
     "mean": LossConfig(reduction="mean"),
     "width": LossConfig(width_weight=True),
-    "dice": LossConfig(kind="dice", gamma=1.0),
+    "dice": LossConfig(name="dice", gamma=1.0),
 }
 # What upstream really computes where that is something else: a bi-encoder of the span kind takes
 # its smoothing for a margin and knows no other, and token models know neither of the last two.
@@ -67,14 +68,14 @@ def our_loss(model, oracle, objective):
     """The script's three texts, each with its own labels in its own order."""
     rng = np.random.default_rng(0)
     texts = [gold(*pair) for pair in zip(oracle.TRAIN, oracle.TRAIN_LABELS, strict=True)]
-    asked = [LabelSample(tuple(labels), tuple(labels)) for labels in oracle.TRAIN_LABELS]
+    samples = [LabelSample(tuple(labels), tuple(labels)) for labels in oracle.TRAIN_LABELS]
     is_bi = model.config.is_bi
     if is_bi:  # the labels of each text are those of the batch that were looked for in it
         names = tuple(dict.fromkeys(label for one in oracle.TRAIN_LABELS for label in one))
-        asked = [LabelSample(names, names)] * len(texts)
-    lessons = collate(model, texts, asked, objective=objective, rng=rng)
-    vectors = model.network.encode_labels(model.label_rows(asked[0].words)) if is_bi else None
-    return batch_loss(model, lessons, objective, vectors, loss_scales(lessons, objective))
+        samples = [LabelSample(names, names)] * len(texts)
+    sequences = collate(model, texts, samples, config=objective, rng=rng)
+    vectors = model.encode_labels(samples[0].label_texts) if is_bi else None
+    return batch_loss(model, sequences, objective, vectors, loss_scales(sequences, objective))
 
 
 def theirs(one, oracle, name):
@@ -102,11 +103,12 @@ def theirs(one, oracle, name):
 def test_losses_and_gradients_are_upstream_s(case, oracle, monkeypatch, arch, backbone, name):
     one = case(arch, backbone)
     expected = theirs(one, oracle, name)
-    objective = replace(REALLY.get(arch, {}).get(name, LOSSES[name]), floor=1e-6)
+    really = REALLY.get(arch, {}).get(name, LOSSES[name])
+    objective = really.model_copy(update={"min_probability": 1e-6})
     if expected is None:
         # Upstream can't compute this one: what it would give follows from its own formula.
         assert (arch.startswith("uni_span"), name) == (True, "width")
-    monkeypatch.setattr("spacy_modernbert.gliner.training.collator._choose_spans", only_gold)
+    monkeypatch.setattr("spacy_modernbert.gliner.training.collator._draw_candidates", only_gold)
     network = copy.deepcopy(one.ours.network).requires_grad_(True).eval()
     model = type(one.ours)(network, one.ours.tokenizer, one.ours.labels_tokenizer)
     loss = our_loss(model, oracle, objective)
@@ -146,8 +148,6 @@ def test_elements_are_upstream_s(ours, upstream):
 
 def test_a_wide_span_counts_more():
     """1 + log(k) for the positives of k words, nothing else: checked by hand."""
-    from spacy_modernbert.gliner.training.targets import make_targets
-
     spans = [AnnotatedSpan(0, 1, "a"), AnnotatedSpan(1, 4, "a")]
     made = {
         flag: make_targets(
@@ -155,7 +155,7 @@ def test_a_wide_span_counts_more():
             ["a", "b"],
             n_words=5,
             max_width=3,
-            objective=LossConfig(width_weight=flag),
+            config=LossConfig(width_weight=flag),
             rng=np.random.default_rng(0),
         )
         for flag in (True, False)
@@ -180,8 +180,10 @@ def test_beyond_doubt_there_is_still_a_slope():
     st.floats(-60, 60), st.sampled_from([0.0, 1.0]), st.floats(0, 4), st.floats(0, 0.5),
     st.one_of(st.none(), st.floats(0, 1)), st.floats(0, 1), st.sampled_from(["bce", "dice"]),
 )  # fmt: skip
-def test_losses_and_slopes_are_finite(logit, target, gamma, margin, alpha, smoothing, kind):
-    objective = LossConfig(kind=kind, alpha=alpha, gamma=gamma, margin=margin, smoothing=smoothing)
+def test_losses_and_slopes_are_finite(logit, target, gamma, margin, alpha, smoothing, name):
+    objective = LossConfig(
+        name=name, alpha=alpha, gamma=gamma, margin=margin, label_smoothing=smoothing
+    )
     x = torch.tensor([logit], requires_grad=True)
     loss = element_losses(x, torch.tensor([target]), objective)
     loss.sum().backward()
@@ -195,7 +197,7 @@ def test_positives_and_their_kin_are_always_kept(masking):
     rng = np.random.default_rng(0)
     values = (rng.random((400, 6)) < 0.02).astype(np.float32)
     values[:, 5] = 0.0
-    weights = keep_negatives(values, LossConfig(keep_negatives=0.3, masking=masking), rng)
+    weights = draw_weights(values, LossConfig(keep_negatives=0.3, masking=masking), rng)
     assert np.all(weights[values > 0] == 1)
     may_go = {
         "element": values == 0,
@@ -210,5 +212,5 @@ def test_words_of_token_models_are_left_out_whole_or_not():
     values = np.zeros((50, 2, 3), dtype=np.float32)
     values[7, 1] = 1.0
     objective = LossConfig(keep_negatives=0.0, masking="span")
-    weights = keep_negatives(values, objective, np.random.default_rng(0))
+    weights = draw_weights(values, objective, np.random.default_rng(0))
     assert np.flatnonzero(weights.sum(axis=(1, 2))).tolist() == [7]

@@ -3,19 +3,24 @@ import pytest
 import torch
 
 from spacy_modernbert.encoder.checkpoint import Checkpoint
-from spacy_modernbert.gliner.checkpoint.serialization import load_folder, save_folder, to_bytes
+from spacy_modernbert.gliner.checkpoint.serialization import (
+    gliner_to_bytes,
+    load_gliner,
+    save_gliner,
+)
+from spacy_modernbert.gliner.training.config import TrainingConfig
 from spacy_modernbert.gliner.training.new_model import new_gliner
-from spacy_modernbert.gliner.training.trainer import Trainer, TrainingConfig
+from spacy_modernbert.gliner.training.trainer import GlinerTrainer
 from tests.gliner.answers import predict
 from tests.gliner.test_training import FAST, FIXED, GOLD, LABELS, TEXTS
 from tests.gliner.tiny import tiny_encoder, tiny_piecer
 
 SETTINGS = [
-    {"kind": "span"},
-    {"kind": "token"},
-    {"kind": "span", "width": 24, "rnn_layers": 0},
-    {"kind": "span", "bi": True},
-    {"kind": "token", "bi": True, "width": 40},
+    {"head": "span"},
+    {"head": "token"},
+    {"head": "span", "width": 24, "rnn_layers": 0},
+    {"head": "span", "bi": True},
+    {"head": "token", "bi": True, "width": 40},
 ]
 
 
@@ -32,8 +37,8 @@ def make(*, bi=False, **settings):
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_a_new_model_is_saved_and_loaded(tmp_path, settings):
     model = make(**settings)
-    save_folder(model, tmp_path)
-    again = load_folder(tmp_path)
+    save_gliner(model, tmp_path)
+    again = load_gliner(tmp_path)
     state = model.network.state_dict()
     for name, tensor in again.network.state_dict().items():
         assert torch.equal(tensor, state.pop(name))
@@ -44,16 +49,16 @@ def test_a_new_model_is_saved_and_loaded(tmp_path, settings):
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_upstream_loads_a_new_model(tmp_path, settings):
     gliner = pytest.importorskip("gliner")
-    save_folder(make(**settings), tmp_path)
+    save_gliner(make(**settings), tmp_path)
     theirs = gliner.GLiNER.from_pretrained(str(tmp_path), local_files_only=True)
     assert theirs.config.max_width == 12
-    ours = {name for name, _ in load_folder(tmp_path).network.named_parameters()}
+    ours = {name for name, _ in load_gliner(tmp_path).network.named_parameters()}
     assert ours <= {name for name, _ in theirs.model.named_parameters()}
 
 
 def test_a_new_model_learns():
     model = make(dropout=0.0)
-    trainer = Trainer(model, TrainingConfig(schedule=FAST, sampling=FIXED))
+    trainer = GlinerTrainer(model, TrainingConfig(optimizer=FAST, sampling=FIXED))
     losses = [trainer.step(TEXTS) for _ in range(40)]
     assert losses[-1] < 0.3 * losses[0]
 
@@ -75,6 +80,6 @@ def test_markers_are_new_pieces_and_old_ones_stay():
 def test_a_seed_gives_the_same_new_model():
     text = backbone()
     state = torch.random.get_rng_state()
-    one, same, other = (to_bytes(new_gliner(text, seed=seed)) for seed in (0, 0, 1))
+    one, same, other = (gliner_to_bytes(new_gliner(text, seed=seed)) for seed in (0, 0, 1))
     assert one == same != other
     assert torch.equal(torch.random.get_rng_state(), state)

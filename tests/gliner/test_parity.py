@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 
-from spacy_modernbert.gliner.checkpoint.serialization import load_folder
+from spacy_modernbert.gliner.checkpoint.serialization import load_gliner
 from spacy_modernbert.gliner.inference.words import split_words
 from tests.gliner.answers import logits, on_edge, predict, same, theirs
 
@@ -152,4 +152,4 @@ def test_tokenizers_that_mark_word_starts(oracle, tmp_path, monkeypatch, arch):
         upstream = oracle.load(folder)
     expected = theirs(oracle.predict(upstream, oracle.TEXTS, oracle.LABELS, threshold=0.6))
     assert any(expected)
-    assert same(predict(load_folder(folder), oracle.TEXTS, oracle.LABELS, threshold=0.6), expected)
+    assert same(predict(load_gliner(folder), oracle.TEXTS, oracle.LABELS, threshold=0.6), expected)

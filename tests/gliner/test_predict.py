@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from spacy_modernbert.gliner.inference.decoding import decode
 from spacy_modernbert.gliner.inference.predict import find_spans
-from spacy_modernbert.gliner.inference.scoring import CandidateSpans
+from spacy_modernbert.gliner.inference.scored_spans import CandidateSpans
 from spacy_modernbert.gliner.inference.sequences import SplitText
 from spacy_modernbert.gliner.inference.words import split_words
+from spacy_modernbert.gliner.modeling.span_layout import span_indices
 from tests.gliner.answers import logits, predict, same
 from tests.gliner.tiny import KINDS, LABELS, TEXTS, tiny_model
 
@@ -53,7 +54,7 @@ def test_a_text_does_not_depend_on_others(kind, texts, seed):
     model = model_of(kind)
     together = scores(model, texts)
     order = np.random.default_rng(seed).permutation(len(texts))
-    shuffled = scores(model, [texts[i] for i in order], budget=40)
+    shuffled = scores(model, [texts[i] for i in order], batch_pieces=40)
     for place, index in enumerate(order):
         assert_close(shuffled[place], together[index])
     for text, found in zip(texts, together, strict=True):
@@ -178,7 +179,7 @@ def test_groups_have_thresholds_of_their_own():
         assert len(text) == sum(score > limit_of[key[2]] for key, score in all_of_it.items())
 
 
-def test_a_word_too_long_for_any_row_is_read_in_part():
+def test_a_word_too_long_for_any_sequence_is_read_in_part():
     model = model_of("uni_span", max_length=96)
     words = [*split_words(TEXTS[0]).words, "qxz" * 400, *split_words(TEXTS[1]).words]
     with pytest.warns(UserWarning, match="SMW101"):
@@ -187,11 +188,11 @@ def test_a_word_too_long_for_any_row_is_read_in_part():
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_given_spans_get_the_scores_they_have_among_all(kind):
+def test_candidates_get_the_scores_they_have_among_all(kind):
     model = model_of(kind)
     words = split_words(TEXTS[0]).words
-    given = CandidateSpans.of([0, 3, 5, 0], [2, 5, 6, len(words)])
-    text = SplitText(words, given=given)
+    candidates = CandidateSpans.of([0, 3, 5, 0], [2, 5, 6, len(words)])
+    text = SplitText(words, candidates=candidates)
     found = find_spans(model, [text, SplitText([])], LABELS, thresholds=0.0)[0]
     pairs = list(zip(found.starts.tolist(), found.ends.tolist(), strict=True))
     assert sorted(set(pairs)) == sorted({(0, 2), (3, 5), (5, 6), (0, len(words))})
@@ -213,12 +214,12 @@ def test_words_without_pieces_move_nobody():
     pieces = model.prompt_builder.encode([words])[0]
     # As if the tokenizer had kept nothing of a word between the second and the third.
     gap = type(pieces)(pieces.ids, np.where(pieces.words >= 2, pieces.words + 1, pieces.words))
-    rows = [
-        model.prompt_builder.row(prompt, pieces, 0, len(words)),
-        model.prompt_builder.row(prompt, gap, 0, len(words) + 1),
+    sequences = [
+        model.prompt_builder.sequence(prompt, pieces, 0, len(words)),
+        model.prompt_builder.sequence(prompt, gap, 0, len(words) + 1),
     ]
     with torch.no_grad():
-        plain, shifted = model.network.encode(rows).split()
+        plain, shifted = model.network.encode(sequences).split()
     torch.testing.assert_close(plain[0], torch.cat([shifted[0][:2], shifted[0][3:]]))
     assert (shifted[0][2] == 0).all()
 
@@ -227,18 +228,18 @@ def test_gradients_reach_every_weight_that_counts():
     for kind in KINDS:
         model = tiny_model(kind)
         network = model.network.train()
-        rows = []
+        sequences = []
         prompt = model.prompt_builder.prompt(LABELS)
         for text in TEXTS[:2]:
             words = split_words(text).words
-            rows.append(
-                model.prompt_builder.row(
+            sequences.append(
+                model.prompt_builder.sequence(
                     prompt, model.prompt_builder.encode([words])[0], 0, len(words)
                 )
             )
         vectors = model.encode_labels(LABELS) if model.config.is_bi else None
-        features = network.encode(rows, vectors, dropout=0.1)
-        total = sum(row[row.isfinite()].sum() for row in network(features))
+        features = network.encode(sequences, vectors, dropout=0.1)
+        total = sum(scores.sum() for scores in network(features))
         if model.config.represent_spans:
             words, labels = features.split()[0]
             ends = torch.tensor([2, 3])
@@ -256,4 +257,5 @@ def test_logits_are_those_of_the_candidates():
     found = scores(model, [words])[0]
     raw = logits(model, TEXTS[:1], LABELS)[0].sigmoid()
     for (start, end, label), score in found.items():
-        assert abs(raw[start, end - start - 1, LABELS.index(label)] - score) < 1e-5
+        place = span_indices([start], [end], len(words))[0]
+        assert abs(raw[place, LABELS.index(label)] - score) < 1e-5

@@ -5,12 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_modernbert.gliner.inference.sequences import SplitText
+from spacy_modernbert.gliner.training.config import LabelSamplingConfig
 from spacy_modernbert.gliner.training.dataset import AnnotatedSpan, AnnotatedText
-from spacy_modernbert.gliner.training.label_sampling import LabelSampling, ask, sample_shared_labels
+from spacy_modernbert.gliner.training.label_sampling import sample_labels, sample_shared_labels
 
 NAMES = st.sampled_from([f"label {i}" for i in range(8)])
 SAMPLING = st.builds(
-    LabelSampling,
+    LabelSamplingConfig,
     max_types=st.integers(1, 6),
     negative_ratio=st.one_of(st.none(), st.integers(0, 3)),
     drop_types=st.floats(0, 1),
@@ -30,23 +31,23 @@ def texts(draw):
 
 
 def draw(*args, seed=0, **kwargs):
-    return ask(*args, np.random.default_rng(seed), **kwargs)
+    return sample_labels(*args, np.random.default_rng(seed), **kwargs)
 
 
 @given(texts(), SAMPLING, st.lists(NAMES, max_size=3), st.integers(0, 99))
-def test_only_labels_that_may_be_asked(batch, sampling, pool, seed):
+def test_only_labels_that_may_be_drawn(batch, sampling, pool, seed):
     everything = {span.label for text in batch for span in text.spans} | set(pool)
-    for text, asked in zip(batch, draw(batch, sampling, seed=seed, pool=pool), strict=True):
+    for text, sample in zip(batch, draw(batch, sampling, seed=seed, label_pool=pool), strict=True):
         present = {span.label for span in text.spans}
         allowed = present | (everything if text.labels is None else set(text.labels))
-        assert set(asked.labels) <= allowed
-        assert len(set(asked.labels)) == len(asked) <= sampling.max_types
-        assert asked.words == asked.labels
-        absent = set(asked.labels) - present
+        assert set(sample.labels) <= allowed
+        assert len(set(sample.labels)) == len(sample) <= sampling.max_types
+        assert sample.label_texts == sample.labels
+        absent = set(sample.labels) - present
         if sampling.negative_ratio is not None:
             assert len(absent) <= sampling.negative_ratio * max(1, len(text.spans))
         if present:
-            assert len(asked) > 0
+            assert len(sample) > 0
 
 
 @given(texts(), SAMPLING, st.integers(0, 99))
@@ -56,11 +57,11 @@ def test_a_seed_is_a_seed(batch, sampling, seed):
 
 @given(texts(), st.integers(0, 99))
 def test_nothing_is_left_out_unless_wanted(batch, seed):
-    sampling = LabelSampling(max_types=99, negative_ratio=None, drop_types=0.0, shuffle=False)
+    sampling = LabelSamplingConfig(max_types=99, negative_ratio=None, drop_types=0.0, shuffle=False)
     everything = {span.label for text in batch for span in text.spans}
-    for text, asked in zip(batch, draw(batch, sampling, seed=seed), strict=True):
+    for text, sample in zip(batch, draw(batch, sampling, seed=seed), strict=True):
         known = everything if text.labels is None else set(text.labels)
-        assert set(asked.labels) == {span.label for span in text.spans} | known
+        assert set(sample.labels) == {span.label for span in text.spans} | known
 
 
 def test_types_are_dropped_from_the_end_of_a_shuffled_list():
@@ -69,10 +70,10 @@ def test_types_are_dropped_from_the_end_of_a_shuffled_list():
     text = AnnotatedText(
         SplitText(["w"] * 4), [AnnotatedSpan(i, i + 1, x) for i, x in enumerate(labels)]
     )
-    drawn = draw([text] * 4000, LabelSampling(negative_ratio=0))
-    lengths = np.bincount([len(asked) for asked in drawn])
+    drawn = draw([text] * 4000, LabelSamplingConfig(negative_ratio=0))
+    lengths = np.bincount([len(sample) for sample in drawn])
     np.testing.assert_allclose(lengths[1:] / 4000, 0.25, atol=0.04)
-    firsts = [sum(asked.labels[0] == label for asked in drawn) for label in labels]
+    firsts = [sum(sample.labels[0] == label for sample in drawn) for label in labels]
     np.testing.assert_allclose(np.array(firsts) / 4000, 0.25, atol=0.04)
 
 
@@ -82,13 +83,13 @@ def test_negatives_of_the_batch_and_of_the_pool():
         AnnotatedText(SplitText(["w"]), [AnnotatedSpan(0, 1, "two")]),
         AnnotatedText(SplitText(["w"]), [AnnotatedSpan(0, 1, "three")], labels=["three", "four"]),
     ]
-    sampling = LabelSampling(negative_ratio=9, drop_types=0.0)
+    sampling = LabelSamplingConfig(negative_ratio=9, drop_types=0.0)
     seen = [set(), set(), set()]
     for seed in range(60):
-        for labels, asked in zip(
-            seen, draw(batch, sampling, seed=seed, pool=["five"]), strict=True
+        for labels, sample in zip(
+            seen, draw(batch, sampling, seed=seed, label_pool=["five"]), strict=True
         ):
-            labels.update(asked.labels)
+            labels.update(sample.labels)
     assert seen[0] == seen[1] == {"one", "two", "three", "five"}
     assert seen[2] == {"three", "four"}
 
@@ -97,23 +98,25 @@ def test_phrasings_are_drawn_and_never_twice():
     phrases = {"ORG": ["organization", "company"], "FIRM": ["company"], "PER": ["person"]}
     spans = [AnnotatedSpan(0, 1, "ORG"), AnnotatedSpan(1, 2, "FIRM"), AnnotatedSpan(2, 3, "PER")]
     text = AnnotatedText(SplitText(["w"] * 3), spans)
-    drawn = draw([text] * 200, LabelSampling(drop_types=0.0, negative_ratio=0, phrases=phrases))
-    assert {word for asked in drawn for word in asked.words} == {
+    drawn = draw(
+        [text] * 200, LabelSamplingConfig(drop_types=0.0, negative_ratio=0, phrases=phrases)
+    )
+    assert {word for sample in drawn for word in sample.label_texts} == {
         "organization",
         "company",
         "person",
     }
-    for asked in drawn:
-        assert len(set(asked.words)) == len(asked.words) == len(asked.labels)
-        for label, word in zip(asked.labels, asked.words, strict=True):
+    for sample in drawn:
+        assert len(set(sample.label_texts)) == len(sample.label_texts) == len(sample.labels)
+        for label, word in zip(sample.labels, sample.label_texts, strict=True):
             assert word in phrases[label]
 
 
-def test_a_bi_encoder_asks_all_texts_the_same():
+def test_all_texts_of_a_bi_encoder_share_labels():
     batch = [
         AnnotatedText(SplitText(["w"]), [AnnotatedSpan(0, 1, "one")]),
         AnnotatedText(SplitText(["w"]), [AnnotatedSpan(0, 1, "two")], labels=["two", "three"]),
     ]
-    sampling = LabelSampling(drop_types=0.0, negative_ratio=None)
-    asked = sample_shared_labels(batch, sampling, np.random.default_rng(0))
-    assert set(asked.labels) == {"one", "two", "three"}
+    sampling = LabelSamplingConfig(drop_types=0.0, negative_ratio=None)
+    sample = sample_shared_labels(batch, sampling, np.random.default_rng(0))
+    assert set(sample.labels) == {"one", "two", "three"}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from spacy_modernbert.gliner.checkpoint.convert import convert
-from spacy_modernbert.gliner.checkpoint.serialization import load_folder, save_folder
+from spacy_modernbert.gliner.checkpoint.serialization import load_gliner, save_gliner
 from spacy_modernbert.gliner.inference.predict import find_spans
 from spacy_modernbert.gliner.inference.sequences import SplitText
 from spacy_modernbert.gliner.inference.words import split_words
@@ -49,7 +49,7 @@ def test_labels_that_fill_the_window_leave_no_room_for_words(case, oracle):
     assert wrong  # entities of a text of which no word was read
     with pytest.warns(UserWarning, match="SMW100"):
         ours = predict(one.ours, [TEXT], labels, threshold=0.3)[0]
-    groups = one.ours.prompt_builder.group(labels, most=256)
+    groups = one.ours.prompt_builder.group(labels, max_pieces=256)
     found = set()
     for group in groups:
         some = [labels[i] for i in group]
@@ -82,10 +82,10 @@ def test_an_old_file_without_an_lstm_gets_a_random_one(case, oracle, tmp_path):
     expected = predict(one.ours, oracle.TEXTS, oracle.LABELS, threshold=0.75)
     wrong = theirs(oracle.predict(oracle.load(folder), oracle.TEXTS, oracle.LABELS, threshold=0.75))
     assert not same(wrong, expected)
-    ours = load_folder(folder)
+    ours = load_gliner(folder)
     assert same(predict(ours, oracle.TEXTS, oracle.LABELS, threshold=0.75), expected)
     # What we save of it says so in a way that upstream understands.
-    save_folder(ours, tmp_path / "new")
+    save_gliner(ours, tmp_path / "new")
     mended = oracle.load(tmp_path / "new")
     assert same(
         theirs(oracle.predict(mended, [TEXT], oracle.LABELS)), predict(ours, [TEXT], oracle.LABELS)
@@ -145,7 +145,7 @@ def test_label_vectors_are_those_of_upstream(case, oracle):
 @pytest.mark.parametrize("backbone", ["bert", "modernbert"])
 def test_upstream_reads_what_we_write(case, oracle, tmp_path, arch, backbone):
     one = case(arch, backbone)
-    save_folder(one.ours, tmp_path / "saved")
+    save_gliner(one.ours, tmp_path / "saved")
     convert(one.folder, tmp_path / "converted")
     for folder in (tmp_path / "saved", tmp_path / "converted"):
         upstream = oracle.load(folder)
@@ -153,7 +153,7 @@ def test_upstream_reads_what_we_write(case, oracle, tmp_path, arch, backbone):
             expected = theirs(oracle.predict(one.theirs, [text], oracle.LABELS, threshold=0.75))
             answer = theirs(oracle.predict(upstream, [text], oracle.LABELS, threshold=0.75))
             assert same(answer, expected)
-        again = predict(load_folder(folder), [TEXT], oracle.LABELS)
+        again = predict(load_gliner(folder), [TEXT], oracle.LABELS)
         assert same(again, predict(one.ours, [TEXT], oracle.LABELS))
 
 
@@ -169,11 +169,11 @@ def test_an_old_checkpoint_converted(oracle, case, tmp_path):
     config |= {"class_token_index": -1, "vocab_size": -1}
     (old / "gliner_config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="SM104"):
-        load_folder(old)
+        load_gliner(old)
     convert(old, tmp_path / "new")
     expected = theirs(oracle.predict(one.theirs, oracle.TEXTS, oracle.LABELS, threshold=0.75))
     assert same(
-        predict(load_folder(tmp_path / "new"), oracle.TEXTS, oracle.LABELS, threshold=0.75),
+        predict(load_gliner(tmp_path / "new"), oracle.TEXTS, oracle.LABELS, threshold=0.75),
         expected,
     )
     upstream = oracle.load(tmp_path / "new")

@@ -116,7 +116,7 @@ def tiny_model(
             spread(module, seed=seed, scale=1.2)
     model = GlinerModel(network, tokenizer, labels_tokenizer)
     last = network.scorer.out_mlp if config.is_token else network.prompt_rep_layer
-    scores = torch.cat([row[row.isfinite()] for row in logits(model, TEXTS, LABELS)])
+    scores = torch.cat([part.flatten() for part in logits(model, TEXTS, LABELS)])
     with torch.no_grad():
         for parameter in last.outer.parameters():
             parameter.mul_(3.0 / scores.std())

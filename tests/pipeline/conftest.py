@@ -77,10 +77,10 @@ def full_nlp(checkpoint):
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory):
     """Tiny random GLiNERs: folders by their kinds."""
-    from spacy_modernbert.gliner.checkpoint.serialization import save_folder
+    from spacy_modernbert.gliner.checkpoint.serialization import save_gliner
     from tests.gliner.tiny import tiny_model
 
     root = tmp_path_factory.mktemp("gliner")
     for kind in ("uni_span", "bi_span"):
-        save_folder(tiny_model(kind), root / kind)
+        save_gliner(tiny_model(kind), root / kind)
     return root

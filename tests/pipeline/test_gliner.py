@@ -15,7 +15,7 @@ from spacy.training import Example
 from typer.testing import CliRunner
 
 from spacy_modernbert.cli import app
-from spacy_modernbert.gliner.checkpoint.serialization import load_folder
+from spacy_modernbert.gliner.checkpoint.serialization import load_gliner
 
 from .gliner_tiny import LABELS, TEXT, TEXTS, make, spans
 
@@ -306,7 +306,7 @@ def test_disk_round_trip(folders, tmp_path, kind):
     one, two = tmp_path / "one" / "gliner", tmp_path / "two" / "gliner"
     for file in [path for path in one.rglob("*") if path.is_file()]:
         assert file.read_bytes() == (two / file.relative_to(one)).read_bytes()
-    load_folder(one / "model")
+    load_gliner(one / "model")
     assert spans(make(one, "model")(TEXT)) == spans(make(folders, kind)(TEXT))
 
 

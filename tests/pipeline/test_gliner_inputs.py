@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc
 
 from spacy_modernbert.encoder.storage import read_tensors, write_tensors
-from spacy_modernbert.gliner.checkpoint.serialization import save_folder
+from spacy_modernbert.gliner.checkpoint.serialization import save_gliner
 from spacy_modernbert.gliner.modeling.network import Gliner
 from tests.gliner.tiny import tiny_model
 
@@ -116,7 +116,7 @@ def test_words_of_languages_without_spaces(folders, words):
 def short(tmp_path_factory):
     """A GLiNER with room for 96 pieces a row."""
     root = tmp_path_factory.mktemp("short")
-    save_folder(tiny_model("uni_span", max_length=96), root / "uni_span")
+    save_gliner(tiny_model("uni_span", max_length=96), root / "uni_span")
     return root
 
 

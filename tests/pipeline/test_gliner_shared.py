@@ -8,8 +8,7 @@ from typer.testing import CliRunner
 
 from spacy_modernbert.cli import app
 from spacy_modernbert.encoder.checkpoint import load_encoder, save_encoder
-from spacy_modernbert.gliner.checkpoint.serialization import load_folder as load_gliner
-from spacy_modernbert.gliner.checkpoint.serialization import save_folder
+from spacy_modernbert.gliner.checkpoint.serialization import load_gliner, save_gliner
 from spacy_modernbert.gliner.inference.predict import find_spans
 from spacy_modernbert.gliner.inference.sequences import SplitText
 from tests.gliner.tiny import tiny_model
@@ -25,7 +24,7 @@ def encoders(tmp_path_factory):
     """Bi-encoders, with their text encoders beside them."""
     root = tmp_path_factory.mktemp("encoders")
     for kind in ("bi_span", "bi_token", "bi_poly"):
-        save_folder(tiny_model(kind, subtoken_pooling="mean"), root / "source")
+        save_gliner(tiny_model(kind, subtoken_pooling="mean"), root / "source")
         command = ["convert-gliner", str(root / "source"), str(root / kind)]
         command += ["--encoder", str(root / f"{kind}-encoder")]
         assert CliRunner().invoke(app, command).exit_code == 0

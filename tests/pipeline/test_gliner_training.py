@@ -13,7 +13,7 @@ from spacy.training import Example
 from thinc.api import Config
 
 from spacy_modernbert.encoder.checkpoint import Checkpoint, save_encoder
-from spacy_modernbert.gliner.checkpoint.serialization import save_folder
+from spacy_modernbert.gliner.checkpoint.serialization import save_gliner
 from spacy_modernbert.gliner.inference.model import GlinerModel
 from tests.gliner.tiny import tiny_encoder, tiny_model, tiny_piecer
 
@@ -40,7 +40,7 @@ FAST = {
 def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("gliner")
     for kind in ("uni_span", "bi_span"):
-        save_folder(tiny_model(kind, dropout=0.0), root / kind)
+        save_gliner(tiny_model(kind, dropout=0.0), root / kind)
     tokenizer = tiny_piecer(markers=False)
     save_encoder(Checkpoint(tiny_encoder(tokenizer), tokenizer), root / "encoder")
     return root
@@ -197,9 +197,9 @@ def test_phrases_of_the_initialisation_are_drawn_and_not_saved(folders, tmp_path
     pipe = nlp.get_pipe("gliner")
     pipe.initialize(lambda: given, nlp=nlp, phrases={"PERSON": ["human", "man or woman"]})
     read = []
-    rows = GlinerModel.label_rows
+    rows = GlinerModel.label_sequences
     monkeypatch.setattr(
-        GlinerModel, "label_rows", lambda self, words: read.extend(words) or rows(self, words)
+        GlinerModel, "label_sequences", lambda self, words: read.extend(words) or rows(self, words)
     )
     for _ in range(12):
         nlp.update(given)

@@ -6,7 +6,7 @@ from spacy.tokens import DocBin, Span
 from typer.testing import CliRunner
 
 from spacy_modernbert.cli import app
-from spacy_modernbert.gliner.checkpoint.serialization import save_folder
+from spacy_modernbert.gliner.checkpoint.serialization import save_gliner
 from tests.gliner.tiny import TEXTS, tiny_model
 
 # What the annotated texts are made with. The command has to find thresholds that do the same.
@@ -21,7 +21,7 @@ def run(*arguments):
 def folder(tmp_path_factory):
     """A pipeline that finds far too much, and texts with what it should find."""
     root = tmp_path_factory.mktemp("thresholds")
-    save_folder(tiny_model("uni_span"), root / "checkpoint")
+    save_gliner(tiny_model("uni_span"), root / "checkpoint")
     nlp = spacy.blank("en")
     model = {"name": str(root / "checkpoint")}
     nlp.add_pipe("gliner", config={"labels": list(GOLD), "threshold": 0.1, "model": model})

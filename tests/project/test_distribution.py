@@ -12,7 +12,7 @@ import pytest
 import spacy
 
 from spacy_modernbert.encoder.checkpoint import save_encoder
-from spacy_modernbert.gliner.checkpoint.serialization import save_folder as save_gliner
+from spacy_modernbert.gliner.checkpoint.serialization import save_gliner
 from tests.gliner.tiny import TEXTS, tiny_model
 
 pytestmark = pytest.mark.slow

@@ -111,10 +111,10 @@ def test_spans_of_gliner_below_its_threshold_are_drawn_too(tmp_path):
     """Else a picture of what is found would begin at the threshold."""
     from predictions import LOW, predict_below_threshold
 
-    from spacy_modernbert.gliner.checkpoint.serialization import save_folder
+    from spacy_modernbert.gliner.checkpoint.serialization import save_gliner
     from tests.gliner.tiny import LABELS, TEXTS, tiny_model
 
-    save_folder(tiny_model(), tmp_path / "gliner")
+    save_gliner(tiny_model(), tmp_path / "gliner")
     nlp = spacy.blank("en")
     config = {"labels": LABELS, "threshold": 0.9, "model": {"name": str(tmp_path / "gliner")}}
     nlp.add_pipe("gliner", config=config)

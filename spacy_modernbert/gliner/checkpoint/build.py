@@ -1,4 +1,4 @@
-"""Weights and configuration to a network, with nothing initialised at random."""
+"""Weights and configuration to a network, with nothing initialized at random."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ def build_network(
     precision: Precision = "float32",
     device: torch.device | None = None,
 ) -> Gliner:
-    """Build the network around the given weights, with nothing initialised at random.
+    """Build the network around the given weights, with nothing initialized at random.
 
     Args:
-        config: The configuration, with that of the encoders.
+        config: The configuration, with those of the encoders.
         state: Name to weight.
-        source: Where they come from, for messages.
+        source: Where the weights come from, for messages.
         precision: Number format of the encoders' matrix products.
-        device: Where the network shall live. Default: the CPU.
+        device: Device of the network. Default: the CPU.
 
     Raises:
-        ValueError: SM104 without an encoder's configuration, SM105 where a weight is not a number,
-            SM106 where a part is none of ours, SM044 and SM045 where weights do not fit.
+        ValueError: SM104 without the configuration of an encoder, SM105 if a weight is not finite,
+            SM106 if a part is not supported, SM044 and SM045 if weights do not fit.
     """
     weights = used_weights(state, is_bi=config.is_bi)
     _require_finite(weights, source)
     structure = read_structure(weights, is_token=config.is_token)
     text_config = config.encoder_config
-    if text_config is not None:  # markers may have been added without a word in here
+    if text_config is not None:  # it may not count the markers
         text_config = {**text_config, "vocab_size": structure.vocabulary}
     place = device or torch.device("cpu")
     text = _encoder(text_config, weights, TEXT, source, precision, place)
@@ -55,7 +55,7 @@ def build_network(
         labels = _encoder(own_config, weights, LABELS, source, precision, place)
     with SkipRandomInit():
         network = Gliner(config, structure, text, labels)
-    # The encoders have their weights, the rest of the network is still without.
+    # The encoders have their weights already, the rest of the network has not.
     rest = {name: tensor for name, tensor in weights.items() if not name.startswith((TEXT, LABELS))}
     filled = {
         name: tensor
@@ -67,7 +67,7 @@ def build_network(
 
 
 def incomplete(missing: str, source: Path | str) -> str:
-    """The message that a checkpoint relies on other repositories for something."""
+    """Return the message that a checkpoint relies on other repositories for something."""
     return Errors.SM104.format(missing=missing, source=source)
 
 
@@ -88,7 +88,7 @@ def _encoder(
 
 def _require_finite(weights: Mapping[str, Tensor], source: Path | str) -> None:
     for name, tensor in weights.items():
-        # One pass over the weights; a sum that overflows is looked at again.
+        # One pass over the weights; those whose sum overflows are checked again.
         if not tensor.is_floating_point() or tensor.sum(dtype=torch.float32).isfinite():
             continue
         if not tensor.isfinite().all():

@@ -1,7 +1,7 @@
-"""Old checkpoints made self-contained, once, where there is a network.
+"""Conversion of old checkpoints to self-contained ones, on a machine with network access.
 
-Most published GLiNERs lean on other repositories: for the backbone's configuration, for its
-tokenizer, in bi-encoders for the label encoder's, too. And most keep their weights in a pickle.
+Most published GLiNERs rely on other repositories: for the configuration and the tokenizer of the
+backbone, in bi-encoders of the label encoder, too. And most keep their weights in a pickle.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..inference.prompt import UNUSED_MARKER, marker_names
 from ..modeling.config import GlinerConfig
 from ..modeling.structure import read_structure, used_weights
 from .build import build_network
-from .serialization import LABELS_TOKENIZER, read_weights, save_folder
+from .serialization import LABELS_TOKENIZER, read_weights, save_gliner
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
@@ -42,44 +42,44 @@ def convert(
     """Write a complete, safetensors-only copy of a checkpoint, which upstream gliner loads, too.
 
     Args:
-        source: A folder, or a hub name. Both the checkpoint and what it leans on are taken from
-            the local cache where they are there.
-        target: The folder to write; what of its name is there is replaced.
-        encoder: Folder for the text encoder alone, as a checkpoint that any pipe can use.
+        source: A folder, or a hub name. The checkpoint and all that it relies on are taken from
+            the local cache if possible.
+        target: The folder to write; files of the same name are replaced.
+        encoder: Folder for the text encoder alone, as a checkpoint that any component can use.
         labels_encoder: Folder for the label encoder of a bi-encoder alone, likewise.
-        half: Whether weights are written in float16; see `checkpoint.save_folder`.
+        half: Whether to write weights in float16; see `serialization.save_gliner`.
 
     Raises:
-        FileNotFoundError: SM040, SM041, SM100 where there is no such checkpoint.
-        ValueError: SM112 where something it leans on cannot be had, SM113 where source and target
-            are the same, SM115 where there is no label encoder; SM101-SM107 where the checkpoint
-            cannot be used.
+        FileNotFoundError: SM040, SM041, SM100 if the checkpoint does not exist.
+        ValueError: SM112 if something it relies on is not available, SM113 if source and target
+            are the same, SM115 without a label encoder; SM101-SM107 if the checkpoint is not
+            supported.
     """
     folder = resolve(str(source))
     if target.exists() and target.samefile(folder):
         raise ValueError(Errors.SM113.format(source=source))
-    model = load(source)
-    reader, tokenizer = model.network.labels_encoder, model.labels_tokenizer
-    if labels_encoder is not None and (reader is None or tokenizer is None):
+    model = load_any(source)
+    label_side, tokenizer = model.network.labels_encoder, model.labels_tokenizer
+    if labels_encoder is not None and (label_side is None or tokenizer is None):
         raise ValueError(Errors.SM115.format(source=source))
-    save_folder(model, target, half=half)
+    save_gliner(model, target, half=half)
     if encoder is not None:
         save_encoder(Checkpoint(model.network.encoder, model.tokenizer), encoder)
-    if labels_encoder is not None and reader is not None and tokenizer is not None:
-        save_encoder(Checkpoint(reader, tokenizer), labels_encoder)
+    if labels_encoder is not None and label_side is not None and tokenizer is not None:
+        save_encoder(Checkpoint(label_side, tokenizer), labels_encoder)
 
 
-def load(source: str | Path, *, precision: Precision = "float32") -> GlinerModel:
-    """Load a checkpoint, with what it leans on in other repositories.
+def load_any(source: str | Path, *, precision: Precision = "float32") -> GlinerModel:
+    """Load any checkpoint, with all that it relies on in other repositories.
 
     Args:
         source: A folder, or a hub name, as for `convert`.
         precision: Number format of the encoders' matrix products.
 
     Raises:
-        FileNotFoundError: SM040, SM041, SM100 where there is no such checkpoint.
-        ValueError: SM112 where something it leans on cannot be had; SM101-SM107 where the
-            checkpoint cannot be used.
+        FileNotFoundError: SM040, SM041, SM100 if the checkpoint does not exist.
+        ValueError: SM112 if something it relies on is not available; SM101-SM107 if the checkpoint
+            is not supported.
     """
     folder = resolve(str(source))
     config = GlinerConfig.from_folder(folder)
@@ -106,7 +106,7 @@ def load(source: str | Path, *, precision: Precision = "float32") -> GlinerModel
 
 
 def _fetch_config(name: str | None, source: str | Path) -> Mapping[str, Any]:
-    """The ``config.json`` of a backbone, with all its defaults written out."""
+    """Return the ``config.json`` of a backbone, with all defaults written out."""
     from transformers import AutoConfig
 
     try:
@@ -118,7 +118,7 @@ def _fetch_config(name: str | None, source: str | Path) -> Mapping[str, Any]:
 
 
 def _fetch_tokenizer(folder: Path, name: str | None, target: Path, source: str | Path) -> None:
-    """Put tokenizer files into ``target``: the folder's own, or else the backbone's."""
+    """Write tokenizer files to ``target``: the folder's own, or else those of the backbone."""
     target.mkdir()
     if (folder / TOKENIZER).is_file():
         for file in _TOKENIZER_FILES:
@@ -136,7 +136,7 @@ def _fetch_tokenizer(folder: Path, name: str | None, target: Path, source: str |
 
 
 def _add_markers(path: Path, config: GlinerConfig, *, vocabulary: int) -> None:
-    """Give a backbone's tokenizer the markers that the checkpoint's embeddings have rows for.
+    """Add the markers to a backbone's tokenizer, with the ids of their embeddings.
 
     Older releases added three tokens to the vocabulary, the first of them never used; some
     checkpoints were made with two.

@@ -1,4 +1,4 @@
-"""Vectors of a bi-encoder's labels as a file beside the checkpoint."""
+"""Vectors of a bi-encoder's labels, as a file beside the checkpoint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def label_vectors_to_bytes(model: GlinerModel, labels: Sequence[str]) -> bytes:
     """Return the vectors of labels as the bytes of a safetensors file.
 
     Args:
-        model: A bi-encoder; vectors that it has not met yet are computed.
+        model: A bi-encoder; vectors that it does not keep yet are computed.
         labels: Label texts.
 
     Returns:
@@ -27,10 +27,10 @@ def label_vectors_to_bytes(model: GlinerModel, labels: Sequence[str]) -> bytes:
 
 
 def load_label_vectors(model: GlinerModel, data: bytes) -> None:
-    """Give a model the vectors that `label_vectors_to_bytes` returned.
+    """Load the vectors that `label_vectors_to_bytes` returned into a model.
 
     Raises:
-        ValueError: SM042 where the bytes are damaged.
+        ValueError: SM042 if the bytes are damaged.
     """
     tensors, metadata = bytes_to_tensors(data)
     if _VECTORS in tensors:

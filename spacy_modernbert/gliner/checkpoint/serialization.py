@@ -1,7 +1,7 @@
-"""GLiNER checkpoint folders to models and back, and a model as bytes.
+"""GLiNER checkpoint folders to models and back, and models as bytes.
 
-What is saved is a published checkpoint: upstream gliner loads it, and it needs no other file. Both
-configurations of the encoders are inside ``gliner_config.json``, tokenizers lie beside it::
+A saved folder is self-contained, and upstream gliner loads it. The configurations of both encoders
+are in ``gliner_config.json``, the tokenizers beside it::
 
     gliner_config.json  model.safetensors  tokenizer.json ...  labels_tokenizer/tokenizer.json ...
 """
@@ -39,19 +39,19 @@ _FORMAT = "spacy_modernbert_gliner"
 _LABEL_VECTORS = "label_vectors"
 
 
-def load_folder(
+def load_gliner(
     folder: Path, *, precision: Precision = "float32", device: torch.device | None = None
 ) -> GlinerModel:
     """Load a checkpoint folder.
 
     Args:
-        folder: A published folder that is self-contained, or what `save_folder` wrote.
+        folder: A published folder that is self-contained, or what `save_gliner` wrote.
         precision: Number format of the encoders' matrix products.
-        device: Where the network shall live. Default: the CPU.
+        device: Device of the network. Default: the CPU.
 
     Raises:
-        FileNotFoundError: SM100 where this is no GLiNER checkpoint, SM041 without weights.
-        ValueError: SM101-SM107 where something in it cannot be used, SM042-SM045 where a file is
+        FileNotFoundError: SM100 if this is no GLiNER checkpoint, SM041 without weights.
+        ValueError: SM101-SM107 if something in it is not supported, SM042-SM045 if a file is
             damaged or does not fit the others.
     """
     config = GlinerConfig.from_folder(folder)
@@ -62,14 +62,14 @@ def load_folder(
     return GlinerModel(network, tokenizer, _labels_tokenizer(network, folder))
 
 
-def save_folder(model: GlinerModel, folder: Path, *, half: bool = False) -> None:
+def save_gliner(model: GlinerModel, folder: Path, *, half: bool = False) -> None:
     """Write a checkpoint folder. Each file appears whole or not at all, the weights last.
 
     Args:
         model: The model.
         folder: The folder.
-        half: Whether weights are written in float16, and those of a bi-encoder's two encoders that
-            are equal only once: for shipping. They are computed with in float32 all the same.
+        half: Whether to write weights in float16, and equal weights of a bi-encoder's two encoders
+            only once, for distribution. The network computes in float32 all the same.
     """
     model.tokenizer.save(folder)
     if model.labels_tokenizer is not None:
@@ -84,8 +84,8 @@ def save_folder(model: GlinerModel, folder: Path, *, half: bool = False) -> None
     write_tensors(folder / SAFETENSORS, tensors, {**aliases, "format": "pt"})
 
 
-def to_bytes(model: GlinerModel) -> bytes:
-    """Give weights, configuration and tokenizers as the bytes of one safetensors file."""
+def gliner_to_bytes(model: GlinerModel) -> bytes:
+    """Return weights, configuration and tokenizers as the bytes of one safetensors file."""
     labels = model.labels_tokenizer
     header: dict[str, Any] = {
         "config": saved_config(model.config, model.network.structure, model.tokenizer),
@@ -102,13 +102,13 @@ def to_bytes(model: GlinerModel) -> bytes:
     return tensors_to_bytes(tensors, {_FORMAT: json.dumps(header)})
 
 
-def from_bytes(
+def gliner_from_bytes(
     data: bytes, *, precision: Precision = "float32", device: torch.device | None = None
 ) -> GlinerModel:
-    """Load what `to_bytes` gave.
+    """Load what `gliner_to_bytes` returned.
 
     Raises:
-        ValueError: SM042 where the bytes are damaged, SM046 where they are something else.
+        ValueError: SM042 if the bytes are damaged, SM046 if they hold something else.
     """
     state, metadata = bytes_to_tensors(data)
     if _FORMAT not in metadata:
@@ -131,12 +131,12 @@ def from_bytes(
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """Read a folder's weights under all their names.
 
-    Of weights that share their memory safetensors keeps one, and the header says which stands for
-    which: ``{omitted name: kept name}``.
+    Of weights that share their memory safetensors keeps one, and the header has the names of the
+    others: ``{omitted name: kept name}``.
 
     Raises:
-        FileNotFoundError: SM041 where there are none.
-        ValueError: SM042 where a file is damaged or would need code to be run.
+        FileNotFoundError: SM041 if there are none.
+        ValueError: SM042 if a file is damaged or would have to run code.
     """
     if not (folder / SAFETENSORS).exists():
         return read_state(folder)
@@ -150,7 +150,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 def saved_config(
     config: GlinerConfig, structure: Structure, tokenizer: PieceTokenizer
 ) -> dict[str, Any]:
-    """The content of a ``gliner_config.json`` from which upstream builds the same network.
+    """Return the content of a ``gliner_config.json`` from which upstream builds the same network.
 
     Parts that are never run are not saved, so upstream must not expect them.
     """
@@ -168,13 +168,13 @@ def saved_config(
         content["encoder_config"]["vocab_size"] = structure.vocabulary
     ent = tokenizer.token_id(config.ent_token)
     if ent is not None and not config.is_bi:
-        # Told both numbers, upstream adds no tokens to the tokenizer that has them already.
+        # With both numbers, upstream adds no tokens to the tokenizer, which has them already.
         content.update(class_token_index=ent, vocab_size=structure.vocabulary)
     return content
 
 
 def _without_copies(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Leave out what both encoders have alike, and say where it is: `read_weights` undoes it."""
+    """Leave out weights that both encoders share, and name them; `read_weights` undoes it."""
     aliases = {}
     for name in [name for name in tensors if name.startswith(LABELS)]:
         twin = tensors.get(name.replace(LABELS, TEXT))
@@ -192,7 +192,7 @@ def _labels_tokenizer(network: Gliner, folder: Path) -> PieceTokenizer | None:
 
 
 def _require(config: GlinerConfig, folder: Path) -> None:
-    """Refuse a folder that relies on other ones, before its weights are read."""
+    """Refuse a folder that relies on other repositories, before its weights are read."""
     if config.encoder_config is None:
         raise ValueError(incomplete("encoder_config", folder))
     if not (folder / TOKENIZER).is_file():

@@ -1,4 +1,4 @@
-"""From candidates to spans: the best that go together."""
+"""The choice among scored spans: the best that are compatible."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from .scored_spans import ScoredSpans
 def decode(
     candidates: ScoredSpans, *, nested: bool = False, multi_label: bool = False
 ) -> ScoredSpans:
-    """Keep the best candidates that go together, as upstream does, the best first.
+    """Choose the best spans that are compatible, greedily, as upstream does.
 
-    Two spans that are the same go together only with ``multi_label``. Two that overlap otherwise
-    never do in a flat decoding, and in a nested one only where one holds the other.
+    Two labels of the same span are compatible only with ``multi_label``. Spans that overlap
+    otherwise are incompatible in a flat decoding; in a nested one they are compatible if one
+    contains the other.
 
     Args:
-        candidates: Of one text, no span and label twice. Of equal scores the first one wins.
+        candidates: Spans of one text, no span and label twice. Of equal scores the first one wins.
         nested: Whether a span may lie within another.
         multi_label: Whether a span may have several labels.
 
@@ -32,13 +33,13 @@ def decode(
 
 
 def _choose_flat(spans: list[tuple[int, int]], multi_label: bool) -> list[int]:
-    """Which of these spans to keep, given the best first, so that no two overlap."""
+    """Return the indices of the spans to keep, of spans sorted best first: no two overlap."""
     taken = bytearray(max((end for _, end in spans), default=0))
     seen: set[tuple[int, int]] = set()
     kept = []
     for index, span in enumerate(spans):
         start, end = span
-        # The same span again: whatever let it in the first time still holds.
+        # The same span with another label: what admitted it before still holds.
         if taken.find(1, start, end) >= 0 and not (multi_label and span in seen):
             continue
         taken[start:end] = b"\x01" * (end - start)
@@ -48,10 +49,10 @@ def _choose_flat(spans: list[tuple[int, int]], multi_label: bool) -> list[int]:
 
 
 def _choose_nested(spans: list[tuple[int, int]], multi_label: bool) -> list[int]:
-    """Which of these spans to keep, given the best first, so that no two cross."""
+    """Return the indices of the spans to keep, of spans sorted best first: no two cross."""
     size = max((end for _, end in spans), default=0) + 1
     # Of the kept spans that start at a word, the farthest end; of those that end before it, the
-    # farthest start. A new span crosses one of them if it reaches over the other's edge.
+    # farthest start. A new span crosses one of them if it reaches over its edge.
     far_end = [0] * size
     far_start = [size] * size
     seen: set[tuple[int, int]] = set()

@@ -1,14 +1,14 @@
-"""Labels of annotation schemes in plain words, as a GLiNER reads them.
+"""Label texts: labels of annotation schemes in plain words, as a GLiNER reads them.
 
-A model that knows what "person" means knows nothing of "PER". The table holds the labels of
-OntoNotes and CoNLL; any other in capitals or with underscores is taken apart.
+A model that knows "person" does not know "PER". The table has the labels of OntoNotes and CoNLL;
+any other label in capitals or with underscores becomes lower-case words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-WORDS = {
+LABEL_TEXTS = {
     "CARDINAL": "number",
     "DATE": "date",
     "EVENT": "event",
@@ -35,27 +35,26 @@ WORDS = {
 def readable_label_texts(
     labels: Iterable[str], table: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Put labels into words.
+    """Find the label text of each label.
 
     Args:
         labels: The labels.
-        table: Words of single labels, before all else.
+        table: Label texts that come before the built-in ones.
 
     Returns:
-        Label -> words, in the same order. No two have the same words: of labels that would, the
-        later ones are read as they are.
+        Label to label text, in the same order. No two label texts are the same: where two would
+        be, the later label is its own label text.
     """
-    own = table or {}
-    words: dict[str, str] = {}
+    texts: dict[str, str] = {}
     taken: set[str] = set()
     for label in dict.fromkeys(labels):
-        chosen = own.get(label) or WORDS.get(label) or _plain(label)
-        words[label] = label if chosen in taken else chosen
-        taken.add(words[label])
-    return words
+        text = (table or {}).get(label) or LABEL_TEXTS.get(label) or _plain(label)
+        texts[label] = label if text in taken else text
+        taken.add(texts[label])
+    return texts
 
 
 def _plain(label: str) -> str:
-    """``"JOB_TITLE"`` to ``"job title"``; what has small letters of its own is words already."""
+    """Turn ``"JOB_TITLE"`` into ``"job title"``; a label with lower-case letters keeps its case."""
     text = label.replace("_", " ").strip() or label
     return text.lower() if text.isupper() and len(text) > 1 else text

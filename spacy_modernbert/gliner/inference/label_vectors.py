@@ -1,4 +1,4 @@
-"""Vectors of labels that a bi-encoder has met, kept for the next text."""
+"""Vectors of labels that a bi-encoder has read, kept for the next text."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-# Labels may come from a service's users, who never run out of them.
+# A service may get labels from its users, without end.
 CAPACITY = 10_000
 
 
 class LabelVectorCache:
-    """The vectors of the labels that were used last.
+    """Keeps the vectors of the labels that were used last.
 
     Args:
-        capacity: Most labels that are kept.
+        capacity: Most labels to keep.
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
@@ -44,7 +44,7 @@ class LabelVectorCache:
         return stacked
 
     def update(self, labels: Iterable[str], vectors: Tensor) -> None:
-        """Take in vectors that were computed elsewhere. *Shape:* (labels, width)."""
+        """Add vectors that were computed elsewhere. *Shape:* (labels, width)."""
         self._vectors.update(zip(labels, vectors, strict=True))
 
     def items(self) -> tuple[list[str], Tensor | None]:

@@ -1,4 +1,4 @@
-"""A network with its tokenizers: everything that answers for texts and labels."""
+"""A network with its tokenizers: all that prediction needs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .label_vectors import LabelVectorCache
 from .prompt import PromptBuilder, find_markers
 
 # Pieces of labels that are encoded at a time.
-_LABEL_BUDGET = 4096
+LABEL_BATCH_PIECES = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +28,9 @@ class GlinerModel:
     Attributes:
         network: The network.
         tokenizer: Tokenizer of the text encoder.
-        labels_tokenizer: Tokenizer of the label encoder, where there is one.
-        prompt_builder: Writes rows.
-        label_vectors: Vectors of labels met so far, in a bi-encoder.
+        labels_tokenizer: Tokenizer of the label encoder, if the model has one.
+        prompt_builder: Builds input sequences.
+        label_vectors: Vectors of labels that were read so far, in a bi-encoder.
     """
 
     network: Gliner
@@ -60,32 +60,33 @@ class GlinerModel:
         return self.network.config
 
     def encode_labels(self, labels: Sequence[str]) -> Tensor:
-        """Vectors of labels, in a bi-encoder: to be computed once, kept, and given to any text.
+        """Compute the vectors of labels, in a bi-encoder. They hold for any text.
 
         Args:
-            labels: What the model reads of each label.
+            labels: The label texts.
 
         Returns:
             *Shape:* (labels, width), on the network's device.
 
         Raises:
-            ValueError: SM108 where a label has nothing to read, SM109 where it is too long, SM110
-                where there is no label encoder.
+            ValueError: SM108 if a label has nothing to read, SM109 if it is too long, SM110
+                without a label encoder.
         """
-        rows = self.label_rows(labels)
-        groups = batch_by_budget([len(row) for row in rows], budget=_LABEL_BUDGET)
-        parts = [self.network.encode_labels([rows[i] for i in group]) for group in groups]
+        sequences = self.label_sequences(labels)
+        lengths = [len(sequence) for sequence in sequences]
+        groups = batch_by_budget(lengths, budget=LABEL_BATCH_PIECES)
+        parts = [self.network.encode_labels([sequences[i] for i in group]) for group in groups]
         return torch.cat(parts) if parts else self.network.encode_labels([])
 
     def vectors_of(self, labels: Sequence[str]) -> Tensor | None:
-        """Return the vectors of labels; only those that were not met yet are computed.
+        """Return the vectors of labels; only those that are not kept are computed.
 
         Args:
-            labels: What the model reads of each label.
+            labels: The label texts.
 
         Returns:
-            *Shape:* (labels, width), on the network's device. None where this is no bi-encoder, or
-            without labels.
+            *Shape:* (labels, width), on the network's device. None in a uni-encoder and without
+            labels.
         """
         if not self.config.is_bi or not labels:
             return None
@@ -98,11 +99,11 @@ class GlinerModel:
         del self.network.token_rep_layer.labels_encoder
         return GlinerModel(self.network, self.tokenizer, label_vectors=self.label_vectors)
 
-    def label_rows(self, labels: Sequence[str]) -> list[Ints]:
-        """Write the row of each label for the label encoder.
+    def label_sequences(self, labels: Sequence[str]) -> list[Ints]:
+        """Build the sequence of each label for the label encoder.
 
         Args:
-            labels: What the model reads of each label.
+            labels: The label texts.
 
         Returns:
             Piece ids of each, special ones included. *Shape:* (pieces,), int32.
@@ -115,11 +116,11 @@ class GlinerModel:
         prefix, suffix = self.labels_tokenizer.prefix_ids, self.labels_tokenizer.suffix_ids
         limits = (self.network.labels_encoder.max_length, self.labels_tokenizer.model_max_length)
         most = min((limit for limit in limits if limit is not None), default=None)
-        rows = []
-        for label, row in zip(labels, self.labels_tokenizer.encode_texts(labels), strict=True):
-            if len(row.ids) == 0 or not label.strip():
+        sequences = []
+        for label, pieces in zip(labels, self.labels_tokenizer.encode_texts(labels), strict=True):
+            if len(pieces.ids) == 0 or not label.strip():
                 raise ValueError(Errors.SM108.format(label=label))
-            rows.append(np.concatenate([prefix, row.ids, suffix]).astype(np.int32))
-            if most is not None and len(rows[-1]) > most:
+            sequences.append(np.concatenate([prefix, pieces.ids, suffix]).astype(np.int32))
+            if most is not None and len(sequences[-1]) > most:
                 raise ValueError(Errors.SM109.format(label=label, most=most))
-        return rows
+        return sequences

@@ -1,15 +1,15 @@
-"""Rows for the encoder: labels in front of words, in the form the checkpoints were trained on.
+"""Input sequences: labels in front of words, in the form the checkpoints were trained on.
 
 A uni-encoder reads labels and text together::
 
     [CLS] <<ENT>> person <<ENT>> location <<SEP>> Steve Jobs was born in San Francisco [SEP]
 
-and the vectors at ``<<ENT>>`` are those of the labels. The markers are put in by id. Whatever
-labels and words look like, they are cut as ordinary text, so neither can write a marker. A
-bi-encoder reads the words alone.
+and the vectors at ``<<ENT>>`` are those of the labels. Markers are inserted by id. Labels and words
+are always tokenized as ordinary text, so neither can write a marker. A bi-encoder reads the words
+alone.
 
-Nothing is cut off here: `PromptBuilder.capacity` says what fits, and the caller makes windows of
-the text (`windows.cut_word_windows`) or groups of the labels (`PromptBuilder.group`).
+Nothing is cut off here: `PromptBuilder.capacity` tells what fits, and `sequences` cuts the text
+into windows and the labels into groups.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...errors import Errors
 from ...text.tokenizer import PieceTokenizer, WordPieces
 from ..modeling.config import GlinerConfig
+from ..modeling.sequence_batch import InputSequence, Ints
 
-Ints = NDArray[np.int32]
-# Put into the vocabulary together with the two markers by older releases, and never used.
+# Older releases added it to the vocabulary with the two markers, and never used it.
 UNUSED_MARKER = "[FLERT]"
 
 
@@ -39,10 +38,10 @@ class Markers:
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """What stands before the words of a row.
+    """The beginning of a sequence, up to its first word.
 
     Attributes:
-        ids: Piece ids, those that open any row included. *Shape:* (pieces,), int32.
+        ids: Piece ids, the prefix of every sequence included. *Shape:* (pieces,), int32.
         positions: Where the vector of each label will be. *Shape:* (labels,), int32.
     """
 
@@ -53,44 +52,25 @@ class Prompt:
         return len(self.ids)
 
 
-@dataclass(frozen=True, eq=False)
-class Row:
-    """One row for the encoder, and where its labels and words are.
-
-    Attributes:
-        ids: Piece ids, special ones included. *Shape:* (pieces,), int32.
-        labels: Position of each label's vector; none in a bi-encoder. *Shape:* (labels,), int32.
-        first: Position of the first piece of a word.
-        words: Word of each piece from there on, never falling. *Shape:* (word pieces,), int32.
-        n_words: Words, those without any piece included.
-    """
-
-    ids: Ints
-    labels: Ints
-    first: int
-    words: Ints
-    n_words: int
-
-
 def marker_names(config: GlinerConfig) -> tuple[str, ...]:
-    """Added tokens that no text may reach."""
+    """Return the added tokens that a text must not reach."""
     return (config.ent_token, config.sep_token, UNUSED_MARKER)
 
 
 def find_markers(config: GlinerConfig, tokenizer: PieceTokenizer, *, vocabulary: int) -> Markers:
     """Find the ids of the markers.
 
-    The tokenizer's own word counts, as it wrote the rows the weights were trained on. Older
-    checkpoints use the backbone's tokenizer, which knows neither: the markers then are the last
-    two rows that were added to the vocabulary, or, where three were added, the last two of those.
+    The tokenizer's own ids come first, as the weights were trained with them. Older checkpoints
+    use the tokenizer of the backbone, which has no markers: their ids then are the last two that
+    were added to the vocabulary, of the two or three that were.
 
     Args:
         config: The checkpoint's configuration.
         tokenizer: Its tokenizer.
-        vocabulary: Rows of its embeddings.
+        vocabulary: Number of its embeddings.
 
     Raises:
-        ValueError: SM107 where a marker has no embedding.
+        ValueError: SM107 if a marker has no embedding.
     """
     ent, sep = tokenizer.token_id(config.ent_token), tokenizer.token_id(config.sep_token)
     if ent is None or sep is None:
@@ -106,13 +86,13 @@ def find_markers(config: GlinerConfig, tokenizer: PieceTokenizer, *, vocabulary:
 
 
 class PromptBuilder:
-    """Writes rows.
+    """Builds input sequences.
 
     Args:
         tokenizer: Tokenizer of the text encoder.
         markers: Ids of the markers; None in a bi-encoder.
         embed_ent_token: Whether a label's vector is at its marker, or at the piece after it.
-        max_length: Most pieces of a row, special ones included; None: no limit.
+        max_length: Most pieces of a sequence, special ones included; None: no limit.
     """
 
     def __init__(
@@ -131,46 +111,54 @@ class PromptBuilder:
         self._suffix = np.array(tokenizer.suffix_ids, dtype=np.int32)
 
     def prompt(self, labels: Sequence[str]) -> Prompt:
-        """Write the prompt for these labels; in a bi-encoder it is what opens any row.
+        """Build the prompt for these labels; in a bi-encoder it is the prefix of any sequence.
 
         Raises:
-            ValueError: SM108 where a label has nothing to read.
+            ValueError: SM108 if a label has nothing to read.
         """
         if self.markers is None:
             return Prompt(self._prefix, np.empty(0, dtype=np.int32))
-        row = self._label_pieces(labels)
-        counts = np.bincount(row.words, minlength=len(labels))
+        pieces = self._label_pieces(labels)
+        counts = np.bincount(pieces.words, minlength=len(labels))
         # Each label moves what follows by its own pieces and its marker.
         positions = len(self._prefix) + np.arange(len(labels)) + counts.cumsum() - counts
-        ids = np.insert(row.ids, counts.cumsum() - counts, self.markers.ent)
-        framed = np.concatenate([self._prefix, ids, [self.markers.sep]])
+        ids = np.insert(pieces.ids, counts.cumsum() - counts, self.markers.ent)
+        ids = np.concatenate([self._prefix, ids, [self.markers.sep]])
         positions += not self.embed_ent_token
-        return Prompt(framed.astype(np.int32), positions.astype(np.int32))
+        return Prompt(ids.astype(np.int32), positions.astype(np.int32))
 
     def capacity(self, prompt: Prompt) -> int | None:
-        """Pieces of words for which a row with this prompt has room; None: any number."""
+        """Return how many pieces of words fit behind this prompt; None: any number."""
         if self.max_length is None:
             return None
         return self.max_length - len(prompt) - len(self._suffix)
 
-    def group(self, labels: Sequence[str], *, most: int) -> list[list[int]]:
-        """Divide labels into as few groups as possible, of much the same size, in order.
+    def leaves_room(self, prompt: Prompt, n_pieces: int) -> bool:
+        """Return whether a prompt leaves room for a text, or at least for half a sequence of it."""
+        capacity = self.capacity(prompt)
+        if capacity is None or self.max_length is None:
+            return True
+        return capacity >= min(n_pieces, self.max_length // 2)
 
-        Labels read together compete, and groups of a few and of many would not be comparable.
+    def group(self, labels: Sequence[str], *, max_pieces: int) -> list[list[int]]:
+        """Divide labels into as few groups as possible, of about the same size, in order.
+
+        Labels that are read together compete, so scores of small and of large groups would not be
+        comparable.
 
         Args:
-            labels: The labels.
-            most: Most pieces of a group's prompt, what opens the row included.
+            labels: The label texts.
+            max_pieces: Most pieces of a group's prompt, the prefix included.
 
         Returns:
             Indices of the labels of each group.
 
         Raises:
-            ValueError: SM108 where a label has nothing to read, SM109 where one alone is too long.
+            ValueError: SM108 if a label has nothing to read, SM109 if one alone is too long.
         """
-        row = self._label_pieces(labels)
-        lengths = np.bincount(row.words, minlength=len(labels)) + 1
-        room = most - len(self._prefix) - 1
+        pieces = self._label_pieces(labels)
+        lengths = np.bincount(pieces.words, minlength=len(labels)) + 1
+        room = max_pieces - len(self._prefix) - 1
         longest = int(lengths.argmax())
         if lengths[longest] > room:
             raise ValueError(Errors.SM109.format(label=labels[longest], most=room))
@@ -181,32 +169,32 @@ class PromptBuilder:
         return [group.tolist() for group in groups]
 
     def encode(self, texts: Sequence[Sequence[str]]) -> list[WordPieces]:
-        """Cut the words of texts into pieces, each word on its own."""
+        """Tokenize the words of texts, each word on its own."""
         return self.tokenizer.encode_words(texts)
 
-    def row(self, prompt: Prompt, text: WordPieces, start: int, end: int) -> Row:
-        """Put a prompt and a stretch of a text together.
+    def sequence(self, prompt: Prompt, text: WordPieces, start: int, end: int) -> InputSequence:
+        """Build the sequence of a prompt and a window of a text.
 
         Args:
-            prompt: What `prompt` gave.
+            prompt: The output of `prompt`.
             text: Pieces of the text.
             start: First word.
-            end: End of the stretch, exclusive.
+            end: End of the window, exclusive.
         """
         low, high = np.searchsorted(text.words, (start, end))
-        return Row(
+        return InputSequence(
             ids=np.concatenate([prompt.ids, text.ids[low:high], self._suffix]),
-            labels=prompt.positions,
-            first=len(prompt),
+            label_positions=prompt.positions,
+            first_piece=len(prompt),
             words=text.words[low:high] - np.int32(start),
             n_words=end - start,
         )
 
     def _label_pieces(self, labels: Sequence[str]) -> WordPieces:
-        row = self.tokenizer.encode_words([labels])[0]
-        readable = set(row.words.tolist())
+        pieces = self.tokenizer.encode_words([labels])[0]
+        readable = set(pieces.words.tolist())
         for index, label in enumerate(labels):
-            # Some tokenizers have pieces for white space; it names nothing all the same.
+            # Some tokenizers have pieces for whitespace, which names nothing all the same.
             if index not in readable or not label.strip():
                 raise ValueError(Errors.SM108.format(label=label))
-        return row
+        return pieces

@@ -1,7 +1,7 @@
-"""From scores to candidates: the labelled spans of a text that are above the threshold.
+"""From scores to spans: the labeled spans of a text that are above the threshold.
 
-ScoredSpans are arrays, so that those of several windows or label groups of a text can be laid
-together before `decoding` chooses among them.
+They are arrays, so that those of several windows or label groups of a text can be joined before
+`decoding` chooses among them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from ..modeling.span_layout import span_bounds
+
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class ScoredSpans:
-    """Labelled spans of one text.
+    """Labeled spans of one text.
 
     Attributes:
         starts: First word of each span. *Shape:* (spans,), int32.
@@ -41,7 +43,7 @@ class ScoredSpans:
     def of(
         cls, starts: ArrayLike, ends: ArrayLike, labels: ArrayLike, scores: ArrayLike
     ) -> ScoredSpans:
-        """Take anything that makes arrays."""
+        """Convert whatever can be converted to arrays."""
         return cls(
             np.asarray(starts, dtype=np.int32),
             np.asarray(ends, dtype=np.int32),
@@ -51,50 +53,80 @@ class ScoredSpans:
 
     @classmethod
     def empty(cls) -> ScoredSpans:
-        """No candidates."""
+        """Return no spans."""
         return cls.of([], [], [], [])
 
     @classmethod
     def join(cls, parts: Sequence[ScoredSpans]) -> ScoredSpans:
-        """Lay candidates of several runs over one text end to end."""
+        """Concatenate the spans of several runs over one text."""
         if not parts:
             return cls.empty()
         names = ("starts", "ends", "labels", "scores")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
     def take(self, which: NDArray[np.integer] | NDArray[np.bool_]) -> ScoredSpans:
-        """The candidates at these places, or where a mask is true."""
+        """Return the spans at these indices, or where a mask is true."""
         return ScoredSpans(
             self.starts[which], self.ends[which], self.labels[which], self.scores[which]
         )
 
     def in_order(self) -> ScoredSpans:
-        """Sorted by start, then end, then label: the order in which a span model scores."""
+        """Sort by start, then end, then label: upstream's order for span models."""
         return self.take(np.lexsort((self.labels, self.ends, self.starts)))
 
 
-def spans_above_threshold(logits: Tensor, thresholds: ArrayLike) -> ScoredSpans:
-    """Spans of a span model whose probability is above their label's threshold.
+@dataclass(frozen=True, eq=False)
+class CandidateSpans:
+    """Spans to score, in place of all spans of a text.
+
+    Attributes:
+        starts: First word of each span. *Shape:* (spans,), int32.
+        ends: End of each span, exclusive. *Shape:* (spans,), int32.
+    """
+
+    starts: Ints
+    ends: Ints
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @classmethod
+    def of(cls, starts: ArrayLike, ends: ArrayLike) -> CandidateSpans:
+        """Convert whatever can be converted to arrays."""
+        return cls(np.asarray(starts, dtype=np.int32), np.asarray(ends, dtype=np.int32))
+
+    def within(self, start: int, end: int) -> CandidateSpans:
+        """Return the spans within a window of words, counted from its start."""
+        inside = (self.starts >= start) & (self.ends <= end)
+        return CandidateSpans(
+            self.starts[inside] - np.int32(start), self.ends[inside] - np.int32(start)
+        )
+
+
+def spans_above_threshold(
+    logits: Tensor, n_words: int, max_width: int, thresholds: ArrayLike
+) -> ScoredSpans:
+    """Find the spans of a span model whose probability is above their label's threshold.
 
     Args:
-        logits: Score of the span of width k + 1 that starts at word i; -inf where it would leave
-            the text. *Shape:* (words, widths, labels), any device.
+        logits: Scores of all spans, in the order of `span_layout`. *Shape:* (spans, labels).
+        n_words: Number of words of the sequence.
+        max_width: Most words of a span.
         thresholds: One for all labels, or one each. *Shape:* () or (labels,).
 
     Returns:
-        In order of start, width, label.
+        In order of start, end, label.
     """
-    scores = logits.detach().float().sigmoid()
-    found = (scores > _on(scores, thresholds)).nonzero(as_tuple=True)
-    starts, widths, labels = (index.cpu().numpy() for index in found)
-    return ScoredSpans.of(starts, starts + widths + 1, labels, scores[found].cpu().numpy())
+    probabilities = logits.detach().float().sigmoid()
+    bounds = span_bounds(n_words, max_width)
+    return candidates_above_threshold(probabilities, *bounds, thresholds).in_order()
 
 
 def chains_above_threshold(logits: Tensor, thresholds: ArrayLike) -> ScoredSpans:
-    """Spans of a token model: a start and an end of one label, and everything between inside.
+    """Find the spans of a token model: a start and an end of one label, all words between inside.
 
-    The score is the least of all that speak for the span: a chain is as strong as its weakest
-    link. Start and end must be above the threshold, the words of the span at least at it.
+    The score of a span is the least of its start, end and inside probabilities. Start and end must
+    be above the threshold, the words of the span at least at it.
 
     Args:
         logits: Start, end and inside score of each word. *Shape:* (words, labels, 3).
@@ -115,7 +147,7 @@ def chains_above_threshold(logits: Tensor, thresholds: ArrayLike) -> ScoredSpans
 def candidates_above_threshold(
     probabilities: Tensor, starts: ArrayLike, ends: ArrayLike, thresholds: ArrayLike
 ) -> ScoredSpans:
-    """Spans that somebody proposed, where a label's probability is above the threshold.
+    """Select the labels of candidate spans whose probability is above the threshold.
 
     Args:
         probabilities: *Shape:* (spans, labels).
@@ -124,7 +156,7 @@ def candidates_above_threshold(
         thresholds: One for all labels, or one each. *Shape:* () or (labels,).
 
     Returns:
-        In the order of the given spans, then labels.
+        In the order of the candidates, then labels.
     """
     found = (probabilities > _on(probabilities, thresholds)).nonzero(as_tuple=True)
     spans, labels = (index.cpu().numpy() for index in found)
@@ -133,7 +165,7 @@ def candidates_above_threshold(
 
 
 def token_probabilities(logits: Tensor, starts: ArrayLike, ends: ArrayLike) -> Tensor:
-    """What a token model thinks of given spans: for each label its weakest link.
+    """Return a token model's probabilities of candidate spans: the least of each span's words.
 
     Args:
         logits: *Shape:* (words, labels, 3).
@@ -146,11 +178,9 @@ def token_probabilities(logits: Tensor, starts: ArrayLike, ends: ArrayLike) -> T
     scores = logits.detach().float().sigmoid().cpu().numpy()
     first, last = np.asarray(starts, dtype=np.intp), np.asarray(ends, dtype=np.intp) - 1
     n_labels = scores.shape[1]
-    rows, labels = (
-        np.repeat(np.arange(len(first)), n_labels),
-        np.tile(np.arange(n_labels), len(first)),
-    )
-    inside = _range_min(scores[..., 2], first[rows], last[rows], labels).reshape(-1, n_labels)
+    spans = np.repeat(np.arange(len(first)), n_labels)
+    labels = np.tile(np.arange(n_labels), len(first))
+    inside = _range_min(scores[..., 2], first[spans], last[spans], labels).reshape(-1, n_labels)
     weakest = np.minimum(np.minimum(scores[first, :, 0], scores[last, :, 1]), inside)
     return torch.from_numpy(weakest)
 
@@ -186,9 +216,9 @@ def _chains(
 def _range_min(
     values: Floats, first: NDArray[np.intp], last: NDArray[np.intp], columns: NDArray[np.intp]
 ) -> Floats:
-    """Least value of each stretch of a column, both ends included.
+    """Return the least value of each range of a column, both ends included.
 
-    A table of the least of every 1, 2, 4 ... values in a row answers any stretch with two looks.
+    With tables of the least of every 1, 2, 4 ... neighboring values, two look-ups do for any range.
     """
     result = np.full(len(first), np.inf, dtype=np.float32)
     levels = np.frexp(last - first + 1)[1] - 1

@@ -1,18 +1,17 @@
-"""What a model of any kind says about one row: candidates, free or among given spans."""
+"""The spans of a batch of sequences, for a model of any kind: among all spans, or candidates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..modeling.network import Features, Gliner
 from .scored_spans import (
-    Ints,
+    CandidateSpans,
     ScoredSpans,
     candidates_above_threshold,
     chains_above_threshold,
@@ -21,96 +20,73 @@ from .scored_spans import (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class CandidateSpans:
-    """Spans that somebody else proposed.
-
-    Attributes:
-        starts: First word of each span. *Shape:* (spans,), int32.
-        ends: End of each span, exclusive. *Shape:* (spans,), int32.
-    """
-
-    starts: Ints
-    ends: Ints
-
-    @classmethod
-    def of(cls, starts: ArrayLike, ends: ArrayLike) -> CandidateSpans:
-        """Take anything that makes arrays."""
-        return cls(np.asarray(starts, dtype=np.int32), np.asarray(ends, dtype=np.int32))
-
-    def within(self, start: int, end: int) -> CandidateSpans:
-        """Those within a stretch of words, counted from its start."""
-        held = (self.starts >= start) & (self.ends <= end)
-        return CandidateSpans(
-            self.starts[held] - np.int32(start), self.ends[held] - np.int32(start)
-        )
-
-
 def score_sequences(
     network: Gliner,
     features: Features,
     thresholds: Sequence[NDArray[np.float32]],
-    given: Sequence[CandidateSpans | None],
+    candidates: Sequence[CandidateSpans | None],
 ) -> list[ScoredSpans]:
-    """Find the candidates of each row of a batch.
+    """Find the spans of each sequence of a batch.
 
     Args:
         network: The network.
-        features: What it made of the rows.
-        thresholds: For each row the least probability of each label. *Shape:* (labels,).
-        given: For each row the only spans in question, of any width, or None for all spans.
+        features: Its vectors of the sequences.
+        thresholds: For each sequence the least probability of each label. *Shape:* (labels,).
+        candidates: For each sequence the only spans to score, of any width; None for all spans.
     """
-    # Nothing but given spans, and a head that can score them alone: there is no need for the rest.
-    needs_all = network.is_chained or any(spans is None for spans in given)
-    logits = network(features) if needs_all else [None] * len(given)
-    rows = zip(features.split(), logits, thresholds, given, strict=True)
+    # A span scorer can score candidates alone, so the other spans are not needed.
+    needs_all = not network.has_span_scorer or any(spans is None for spans in candidates)
+    logits = network(features) if needs_all else [None] * len(candidates)
+    sequences = zip(features.split(), logits, thresholds, candidates, strict=True)
     return [
-        _find(network, words, labels, scores, limits, spans)
-        for (words, labels), scores, limits, spans in rows
+        _find_spans(network, words, labels, scores, limits, spans)
+        for (words, labels), scores, limits, spans in sequences
     ]
 
 
-def _find(
+def _find_spans(
     network: Gliner,
     words: Tensor,
     labels: Tensor,
     logits: Tensor | None,
     thresholds: NDArray[np.float32],
-    given: CandidateSpans | None,
+    candidates: CandidateSpans | None,
 ) -> ScoredSpans:
     if len(words) == 0 or len(labels) == 0:
         return ScoredSpans.empty()
-    if given is not None:
-        if network.is_chained and logits is not None:
-            probabilities = token_probabilities(logits, given.starts, given.ends)
-            return candidates_above_threshold(probabilities, given.starts, given.ends, thresholds)
-        return _score(network, words, labels, given, thresholds)
+    if candidates is not None and network.has_span_scorer:
+        return _score_candidates(network, words, labels, candidates, thresholds)
     if logits is None:
         return ScoredSpans.empty()
+    if candidates is not None:
+        starts, ends = candidates.starts, candidates.ends
+        probabilities = token_probabilities(logits, starts, ends)
+        return candidates_above_threshold(probabilities, starts, ends, thresholds)
     if not network.config.is_token:
-        return spans_above_threshold(logits, thresholds)
+        return spans_above_threshold(logits, len(words), network.config.max_width, thresholds)
     found = chains_above_threshold(logits, thresholds)
-    if network.is_chained:
+    if not network.has_span_scorer:
         return found
-    # The tokens only propose: every proposed span is scored again, for every label.
+    # The word scores only propose spans: each of them is scored again, for every label.
     pairs = np.stack([found.starts, found.ends], axis=1)
     _, first = np.unique(pairs, axis=0, return_index=True)
     proposed = found.take(np.sort(first))
-    return _score(
-        network, words, labels, CandidateSpans(proposed.starts, proposed.ends), thresholds
-    )
+    spans = CandidateSpans(proposed.starts, proposed.ends)
+    return _score_candidates(network, words, labels, spans, thresholds)
 
 
-def _score(
+def _score_candidates(
     network: Gliner,
     words: Tensor,
     labels: Tensor,
     spans: CandidateSpans,
     thresholds: NDArray[np.float32],
 ) -> ScoredSpans:
-    if len(spans.starts) == 0:
+    if len(spans) == 0:
         return ScoredSpans.empty()
-    index = [torch.from_numpy(ends.astype(np.int64)) for ends in (spans.starts, spans.ends)]
-    starts, ends = (part.to(words.device) for part in index)
+    starts, ends = (
+        torch.from_numpy(bound.astype(np.int64)).to(words.device)
+        for bound in (spans.starts, spans.ends)
+    )
     probabilities = network.score_spans(words, labels, starts, ends).sigmoid()
     return candidates_above_threshold(probabilities, spans.starts, spans.ends, thresholds)

@@ -1,9 +1,14 @@
-"""Which rows a text needs: windows where it is long, groups of labels where they are many."""
+"""Texts and labels to input sequences, for prediction and for training.
+
+A long text is cut into overlapping windows. Labels that do not fit beside a text are read in
+several groups in prediction (`make_sequences`); training leaves out the last of them (`fit_labels`).
+Everything else is the same for both (`cut_text`).
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,8 +19,8 @@ from torch import Tensor
 from ...errors import Errors, Warnings
 from ...text.tokenizer import WordPieces
 from .model import GlinerModel
-from .prompt import Prompt
-from .scoring import CandidateSpans
+from .prompt import Prompt, PromptBuilder
+from .scored_spans import CandidateSpans
 from .windows import WordWindows, clip_words, cut_word_windows
 
 Overflow = Literal["warn", "error"]
@@ -23,124 +28,162 @@ Overflow = Literal["warn", "error"]
 
 @dataclass(frozen=True, eq=False)
 class SplitText:
-    """A text, cut into words.
+    """A text, split into words.
 
     Attributes:
         words: The words.
         breaks: First words of sentences, rising: where a long text is best cut.
-        given: The only spans in question; None for all.
-        vectors: What the text encoder of a bi-encoder makes of the pieces of all words, where
-            somebody has run it already; None to run it. *Shape:* (pieces, width of the encoder).
+        candidates: The only spans to score; None for all.
+        vectors: Output of a bi-encoder's text encoder for the pieces of all words, if it has been
+            run already; None to run it. *Shape:* (pieces, width of the encoder).
     """
 
     words: Sequence[str]
     breaks: ArrayLike = ()
-    given: CandidateSpans | None = None
+    candidates: CandidateSpans | None = None
     vectors: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
-    """Labels that are read together, in one prompt. Labels are indices into all of them."""
+class LabelGroup:
+    """Labels that are read together, as indices into all labels, and their prompt."""
 
     labels: list[int]
     prompt: Prompt
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
-    """The rows of one text: every window with every group."""
+class TextSequences:
+    """The sequences of one text: every window with every group of labels.
+
+    Attributes:
+        pieces: The pieces that are read.
+        windows: The windows.
+        groups: The groups of labels.
+    """
 
     pieces: WordPieces
-    groups: list[Group]
     windows: WordWindows
+    groups: list[LabelGroup]
+
+    def bounds(self) -> Iterator[tuple[int, int]]:
+        """Iterate over the first word and the exclusive end of each window."""
+        return zip(self.windows.starts.tolist(), self.windows.ends.tolist(), strict=True)
 
 
-class Planner:
-    """Decides on windows and groups, text by text, as if each were the only one.
+def make_sequences(
+    model: GlinerModel,
+    texts: Sequence[SplitText],
+    label_texts: list[str],
+    *,
+    max_words: int | None = None,
+    overlap: int | None = None,
+    on_overflow: Overflow = "warn",
+) -> list[TextSequences]:
+    """Make the sequences that find all labels in all texts, each text as if it were the only one.
 
     Args:
         model: The model.
-        labels: What it reads of each label, no two of them the same.
-        max_words: Most words of a window; by default as many as in the checkpoint's training.
-        overlap: Fewest words that neighbouring windows share, an eighth of them by default; never
-            less than the widest span.
+        texts: The texts.
+        label_texts: The label texts, no two of them the same.
+        max_words: As for `cut_text`.
+        overlap: As for `cut_text`.
         on_overflow: Whether labels that do not fit beside a text are read in several groups, with
             a warning, or are an error.
+
+    Raises:
+        ValueError: SM108, SM109, SM114 if labels are empty, too long, or too many.
     """
+    builder = model.prompt_builder
+    whole = [LabelGroup(list(range(len(label_texts))), builder.prompt(label_texts))]
+    parts: list[LabelGroup] = []
+    made = []
+    encoded = builder.encode([text.words for text in texts])
+    for text, pieces in zip(texts, encoded, strict=True):
+        fits = builder.leaves_room(whole[0].prompt, len(pieces.ids))
+        if not fits and not parts:
+            parts = _split_labels(builder, label_texts, whole[0].prompt, on_overflow)
+        groups = whole if fits else parts
+        one = cut_text(model, text, pieces, groups, max_words=max_words, overlap=overlap)
+        if len(one.pieces.ids) < len(pieces.ids):
+            _warn_of_clipped(text, pieces, one.pieces)
+        made.append(one)
+    return made
 
-    def __init__(
-        self,
-        model: GlinerModel,
-        labels: list[str],
-        *,
-        max_words: int | None,
-        overlap: int | None,
-        on_overflow: Overflow,
-    ) -> None:
-        self.prompt_builder = model.prompt_builder
-        self.labels = labels
-        self.on_overflow = on_overflow
-        self.max_words = max_words or model.config.max_len
+
+def cut_text(
+    model: GlinerModel,
+    text: SplitText,
+    pieces: WordPieces,
+    groups: list[LabelGroup],
+    *,
+    max_words: int | None = None,
+    overlap: int | None = None,
+) -> TextSequences:
+    """Cut a text into windows that fit beside each of the groups of labels.
+
+    Args:
+        model: The model.
+        text: The text.
+        pieces: Its pieces. Those of a word that fits no sequence are left out beyond what fits.
+        groups: The groups of labels.
+        max_words: Most words of a window. Default: as many as in the checkpoint's training.
+        overlap: Fewest words that neighboring windows share. Default: an eighth of a window. Never
+            less than the widest span.
+    """
+    builder, limit = model.prompt_builder, max_words or model.config.max_len
+    rooms = [builder.capacity(group.prompt) for group in groups]
+    capacity = min((room for room in rooms if room is not None), default=len(pieces.ids))
+    if text.vectors is not None:  # no sequence of it will be encoded, so all of it fits
+        capacity = len(pieces.ids)
+    capacity = max(capacity, 1)
+    fits, clipped = clip_words(pieces.words, capacity=capacity)
+    if len(clipped):
+        pieces = WordPieces(pieces.ids[fits], pieces.words[fits])
+    windows = cut_word_windows(
+        np.bincount(pieces.words, minlength=len(text.words)),
+        capacity=capacity,
+        max_words=limit,
         # A span of the greatest width that starts anywhere must lie in some window.
-        wanted = self.max_words // 8 if overlap is None else overlap
-        self.overlap = max(wanted, model.config.max_width)
-        self.whole = [Group(list(range(len(labels))), self.prompt_builder.prompt(labels))]
-        self.parts: list[Group] | None = None
+        overlap=max(limit // 8 if overlap is None else overlap, model.config.max_width),
+        breaks=text.breaks,
+    )
+    return TextSequences(pieces, windows, groups)
 
-    def plan(self, texts: Sequence[SplitText]) -> list[Plan]:
-        """One plan a text."""
-        rows = self.prompt_builder.encode([text.words for text in texts])
-        return [self._plan(text, row) for text, row in zip(texts, rows, strict=True)]
 
-    def _plan(self, text: SplitText, row: WordPieces) -> Plan:
-        groups = self._groups(len(row.ids))
-        capacity = min((self._capacity(group, len(row.ids)) for group in groups), default=0)
-        if text.vectors is None:
-            row = self._clip(text, row, capacity)
-        else:  # no row of it will be encoded, so all fits
-            capacity = max(len(row.ids), 1)
-        windows = cut_word_windows(
-            np.bincount(row.words, minlength=len(text.words)),
-            capacity=capacity,
-            max_words=self.max_words,
-            overlap=self.overlap,
-            breaks=text.breaks,
-        )
-        return Plan(row, groups, windows)
+def fit_labels(builder: PromptBuilder, label_texts: Sequence[str], n_pieces: int) -> LabelGroup:
+    """Take as many of the first labels as leave room for a text of so many pieces.
 
-    def _groups(self, n_pieces: int) -> list[Group]:
-        """All labels at once where that leaves room for the text, or for half a row of it."""
-        limit = self.prompt_builder.max_length
-        if limit is None or self._capacity(self.whole[0], n_pieces) >= min(n_pieces, limit // 2):
-            return self.whole
-        if self.parts is None:
-            self.parts = self._split(limit)
-        return self.parts
+    Raises:
+        ValueError: SM108 if a label has nothing to read.
+    """
+    count = len(label_texts)
+    prompt = builder.prompt(label_texts)
+    while count > 1 and not builder.leaves_room(prompt, n_pieces):
+        count = max(1, count * 3 // 4)
+        prompt = builder.prompt(label_texts[:count])
+    return LabelGroup(list(range(count)), prompt)
 
-    def _split(self, limit: int) -> list[Group]:
-        found = len(self.whole[0].prompt)
-        if self.on_overflow == "error":
-            raise ValueError(Errors.SM114.format(found=found, limit=limit))
-        groups = self.prompt_builder.group(self.labels, most=limit // 2)
-        message = Warnings.SMW100.format(
-            n_labels=len(self.labels), found=found, limit=limit, n_groups=len(groups)
-        )
-        warnings.warn(message, stacklevel=2)
-        return [
-            Group(group, self.prompt_builder.prompt([self.labels[i] for i in group]))
-            for group in groups
-        ]
 
-    def _capacity(self, group: Group, n_pieces: int) -> int:
-        capacity = self.prompt_builder.capacity(group.prompt)
-        return max(n_pieces, 1) if capacity is None else capacity
+def _split_labels(
+    builder: PromptBuilder, label_texts: list[str], whole: Prompt, on_overflow: Overflow
+) -> list[LabelGroup]:
+    found, limit = len(whole), builder.max_length or len(whole)
+    if on_overflow == "error":
+        raise ValueError(Errors.SM114.format(found=found, limit=limit))
+    groups = builder.group(label_texts, max_pieces=limit // 2)
+    message = Warnings.SMW100.format(
+        n_labels=len(label_texts), found=found, limit=limit, n_groups=len(groups)
+    )
+    warnings.warn(message, stacklevel=3)
+    return [LabelGroup(group, builder.prompt([label_texts[i] for i in group])) for group in groups]
 
-    def _clip(self, text: SplitText, row: WordPieces, capacity: int) -> WordPieces:
-        fits, clipped = clip_words(row.words, capacity=capacity)
-        for word in clipped.tolist():
-            found = int((row.words == word).sum())
-            start = text.words[word][:20]
-            message = Warnings.SMW101.format(found=found, word=start, limit=capacity)
-            warnings.warn(message, stacklevel=2)
-        return WordPieces(row.ids[fits], row.words[fits]) if len(clipped) else row
+
+def _warn_of_clipped(text: SplitText, pieces: WordPieces, read: WordPieces) -> None:
+    n_words = len(text.words)
+    found = np.bincount(pieces.words, minlength=n_words)
+    kept = np.bincount(read.words, minlength=n_words)
+    for word in np.flatnonzero(found > kept).tolist():
+        start = text.words[word][:20]
+        message = Warnings.SMW101.format(found=found[word], word=start, limit=kept[word])
+        warnings.warn(message, stacklevel=3)

@@ -1,8 +1,8 @@
-"""Long texts: overlapping windows of whole words, and which of them speaks for a span.
+"""Long texts: overlapping windows of whole words, and the choice of a window for each span.
 
-A text of 1,000 words whose row has room for 400 becomes three or four windows. Each span is scored
-in every window that holds it, and one answer is taken: that of the window that shows most of the
-span's surroundings. Windows overlap by at least the widest span, so every span is held by one.
+A text of 1,000 words whose sequence has room for 400 becomes three or four windows. Each span is
+scored in every window that contains it, and one score counts: that of the window with most context
+around the span. Windows overlap by at least the widest span, so some window contains every span.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class WordWindows:
     Attributes:
         starts: First word of each window, rising. *Shape:* (windows,), int32.
         ends: End of each window, exclusive, rising. *Shape:* (windows,), int32.
-        n_words: Words of the text.
+        n_words: Number of words of the text.
     """
 
     starts: Ints
@@ -50,11 +50,11 @@ def cut_word_windows(
 
     Args:
         pieces: Pieces of each word. *Shape:* (words,).
-        capacity: Most pieces in a window. A word that has more is a window by itself, see
+        capacity: Most pieces of a window. A word that has more is a window by itself, see
             `clip_words`.
         max_words: Most words in a window; None: no limit.
-        overlap: Fewest words that neighbours have in common: at least the widest span. Less where
-            they would leave no room for the next word: there must be progress.
+        overlap: Fewest words that neighboring windows share: at least the widest span. They share
+            fewer where no room would be left for the next word.
         breaks: First words of sentences, rising. *Shape:* (breaks,).
 
     Returns:
@@ -79,16 +79,16 @@ def cut_word_windows(
         starts.append(start)
         ends.append(end)
         latest = max(end - overlap, start + 1)
-        # An early sentence shall not make the windows crawl: then rather begin within one.
+        # An early sentence start must not make the windows crawl: rather begin within a sentence.
         start = _last_break(cuts, start + (end - start + 3) // 4, latest, default=latest)
     return WordWindows(_ints(starts), _ints(ends), n_words)
 
 
 def owners(windows: WordWindows, starts: ArrayLike, ends: ArrayLike) -> Ints:
-    """Say which window speaks for each span: the one where the nearer edge is farthest away.
+    """Choose the window of each span: the one whose nearer edge is farthest from the span.
 
-    The two ends of the text are no edges, as nothing is hidden behind them. A tie goes to the
-    earlier window.
+    The two ends of the text do not count as edges, as they hide nothing. A tie goes to the earlier
+    window.
 
     Args:
         windows: The windows of a text.
@@ -96,7 +96,7 @@ def owners(windows: WordWindows, starts: ArrayLike, ends: ArrayLike) -> Ints:
         ends: End of each span, exclusive. *Shape:* (spans,).
 
     Returns:
-        Index of a window, or -1 for a span that no window holds. *Shape:* (spans,), int32.
+        Index of a window, or -1 for a span that no window contains. *Shape:* (spans,), int32.
     """
     best = np.full(len(np.asarray(starts)), -1, dtype=np.int32)
     most = np.full(len(best), -1, dtype=np.int64)
@@ -108,15 +108,15 @@ def owners(windows: WordWindows, starts: ArrayLike, ends: ArrayLike) -> Ints:
 
 
 def merge_windows(windows: WordWindows, parts: Sequence[ScoredSpans]) -> ScoredSpans:
-    """Lay the candidates of a text's windows together, each span once.
+    """Merge the spans of a text's windows, each span once.
 
     Args:
         windows: The windows of a text.
-        parts: ScoredSpans of each window, with word numbers counted from the window's start.
+        parts: Spans of each window, with words counted from the window's start.
 
     Returns:
-        ScoredSpans with word numbers of the text, by start, end, label. The order within a single
-        window is kept, as there is nothing to merge.
+        Spans with words counted from the start of the text, by start, end, label. The spans of a
+        single window keep their order.
     """
     if len(parts) == 1:
         return parts[0]
@@ -129,10 +129,10 @@ def merge_windows(windows: WordWindows, parts: Sequence[ScoredSpans]) -> ScoredS
 
 
 def clip_words(words: Ints, *, capacity: int) -> tuple[NDArray[np.bool_], Ints]:
-    """Find the pieces beyond what a row can hold of one word.
+    """Find the pieces of words that are too long for any sequence.
 
-    A word of thousands of pieces (a data URL, a line of base64) fits no row. Its first pieces are
-    read, the rest is not, and the caller has to say so.
+    A word of thousands of pieces (a data URL, a line of base64) fits no sequence. Its first pieces
+    are read, the others are not, and the caller has to warn of it.
 
     Args:
         words: Word of each piece, never falling. *Shape:* (pieces,), int32.
@@ -150,20 +150,20 @@ def clip_words(words: Ints, *, capacity: int) -> tuple[NDArray[np.bool_], Ints]:
 def _context(
     windows: WordWindows, index: int, starts: NDArray[np.int32], ends: NDArray[np.int32]
 ) -> NDArray[np.int64]:
-    """Words between each span and the nearer edge of a window; -1 where it is not within."""
+    """Count the words between each span and the nearer edge of a window; -1 outside of it."""
     first, end = int(windows.starts[index]), int(windows.ends[index])
     left = starts.astype(np.int64) - first
     right = end - ends.astype(np.int64)
-    is_held = (left >= 0) & (right >= 0)
+    is_inside = (left >= 0) & (right >= 0)
     if first == 0:
         left[:] = windows.n_words
     if end == windows.n_words:
         right[:] = windows.n_words
-    return np.where(is_held, np.minimum(left, right), -1)
+    return np.where(is_inside, np.minimum(left, right), -1)
 
 
 def _last_break(breaks: NDArray[np.int64], low: int, high: int, *, default: int) -> int:
-    """The last break in ``[low, high]``, or the default where there is none."""
+    """Return the last break in ``[low, high]``, or the default if there is none."""
     at = int(np.searchsorted(breaks, high, side="right")) - 1
     return int(breaks[at]) if at >= 0 and breaks[at] >= low else default
 

@@ -1,4 +1,4 @@
-"""Words as upstream GLiNER cuts them, for exact agreement with it on any text."""
+"""Words as upstream GLiNER splits texts, for exact agreement with it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Runs of word characters, joined by single hyphens or underscores; any other visible character
-# is a word of its own. The checkpoints were trained on words cut like this.
+# is a word of its own. Published checkpoints were trained on such words.
 _WORD = re.compile(r"\w+(?:[-_]\w+)*|\S")
 
 

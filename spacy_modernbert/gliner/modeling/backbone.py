@@ -11,7 +11,12 @@ from .structure import Structure
 
 
 class Backbone(nn.Module):
-    """An encoder under its published name, and the fuser of its layers where there is one."""
+    """An encoder under its published name, with the fuser of its layers if it has one.
+
+    Args:
+        encoder: The encoder.
+        fused_layers: Number of layers to fuse; 0 for none.
+    """
 
     def __init__(self, encoder: Encoder, *, fused_layers: int = 0) -> None:
         super().__init__()
@@ -25,7 +30,7 @@ class Backbone(nn.Module):
         return self.model
 
     def forward(self, batch: PackedBatch, *, dropout: float = 0.0) -> Tensor:
-        """*Shape:* packed rows to (total, hidden)."""
+        """*Shape:* packed sequences to (total, hidden)."""
         if not hasattr(self, "layers_fuser"):
             return self.encoder(batch, dropout=dropout)
         # As transformers 4 lists the layers: checkpoints that fuse them were trained with that.

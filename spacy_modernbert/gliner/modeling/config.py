@@ -1,98 +1,130 @@
-"""What a GLiNER checkpoint says about itself: ``gliner_config.json``, old and new.
+"""The configuration of a GLiNER checkpoint: ``gliner_config.json``, old and new.
 
 The file mixes three kinds of settings: what the network computes, how it was trained, and what
-transformers adds to any configuration. Only the first kind is read. How many layers there are and
-how wide they are is *not* read from here: the weights know better (`structure.py`). A setting that
-would change what is computed, and that this package does not have, is refused by name.
+transformers adds to any configuration. Only the first kind is read. The number and the widths of
+layers are *not* read from here, as the weights are more reliable (`structure.py`). A setting that
+asks for a computation that this package does not have is refused by name; a setting that is
+unknown brings a warning.
 """
 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from ...errors import Errors
+from ...errors import Errors, Warnings
 
 CONFIG = "gliner_config.json"
 POOLINGS = ("first", "last", "mean", "max")
 TOKEN_LEVEL = "token_level"
 _SPAN_MODES = ("markerV0", "markerV1", "marker", TOKEN_LEVEL)
 
-# Kinds of checkpoints that answer other questions, and the setting that gives them away.
+# Kinds of checkpoints for other tasks, and the setting that only they have.
 _OTHER_KINDS = {
     "relations_layer": "a relation extraction checkpoint (relex)",
     "labels_decoder": "a label-generating checkpoint (decoder)",
 }
-# Settings that must be absent, null, or false-like: each is a computation not found here.
-_ABSENT = (
+# Settings that must be absent, null or false-like: each asks for a computation not found here.
+_UNSUPPORTED = (
     "span_encoder_config",
     "precomputed_prompts_mode",
     "add_spec_token_span",
     "quantization_config",
 )
-
-_READ = {
-    "model_name", "labels_encoder", "max_width", "max_len", "hidden_size", "dropout",
-    "subtoken_pooling", "span_mode", "embed_ent_token", "class_token_index", "vocab_size",
-    "ent_token", "sep_token", "represent_spans", "post_fusion_schema", "fuse_layers",
-    "num_rnn_layers", "has_rnn", "num_post_fusion_layers", "words_splitter_type",
-    "encoder_config", "labels_encoder_config",
-}  # fmt: skip
-# Training, file-keeping, and the settings of the kinds refused above when they are not in use.
-_TRAINING = """
-    name description model_type architectures transformers_version torch_dtype dtype version
-    fine_tune max_types max_neg_type_ratio neg_spans_ratio id_to_classes compile_model
-    num_steps warmup_ratio warmup_steps shuffle_types random_drop size_sup scheduler_type
-    max_grad_norm weight_decay optimizer optim adam_beta1 adam_beta2 adam_epsilon gamma alpha
-    masking negatives label_smoothing prob_margin use_span_width_weight batch_size
-    gradient_accumulation_steps num_train_epochs num_epochs max_steps fp16 bf16 seed device
-    root_dir prev_path data_path log_dir output_dir model_path run_name project report_to
-    use_lora peft_config dataloader_num_workers remove_unused_columns
-    blank_entity_prob decoder_mode full_decoder_context labels_decoder_config decoder_loss_coef
-    adjacency_loss_coef relation_loss_coef triples_layer rel_token rel_token_index
-    embed_rel_token relations_decoder auto_map is_composition
-"""
-_TRAINING_PREFIXES = (
+# Settings of training and bookkeeping that published checkpoints carry. A gap in this list costs
+# no more than a warning.
+_IGNORED = frozenset(
+    [
+        "name",
+        "description",
+        "model_type",
+        "architectures",
+        "transformers_version",
+        "unsloth_version",
+        "auto_map",
+        "dtype",
+        "torch_dtype",
+        "transformers.js_config",
+        "version",
+        "has_rnn",
+        "fine_tune",
+        "max_types",
+        "max_neg_type_ratio",
+        "neg_spans_ratio",
+        "id_to_classes",
+        "num_steps",
+        "num_epochs",
+        "shuffle_types",
+        "random_drop",
+        "size_sup",
+        "gamma",
+        "alpha",
+        "masking",
+        "negatives",
+        "label_smoothing",
+        "prob_margin",
+        "use_span_width_weight",
+        "prev_path",
+        "data_path",
+        "root_dir",
+        "device",
+        "adam_epsilon",
+        "adam_beta1",
+        "adam_beta2",
+        "scheduler_type",
+        "optim",
+        "optimizer",
+        "compile_model",
+        "weight_decay",
+        "batch_size",
+        "seed",
+        "fp16",
+        "bf16",
+        "use_lora",
+        "peft_config",
+        "blank_entity_prob",
+        "decoder_mode",
+        "full_decoder_context",
+        "adjacency_loss_coef",
+        "relation_loss_coef",
+        "triples_layer",
+        "rel_token",
+        "rel_token_index",
+        "embed_rel_token",
+        "relations_decoder",
+        "labels_decoder_config",
+        "decoder_loss_coef",
+    ]
+)
+_IGNORED_PREFIXES = (
     "_", "lr_", "loss_", "train", "val_", "eval", "save_", "log", "freeze", "learning_rate",
-    "token_loss", "span_loss", "others_", "push_to_hub", "wandb", "dataset",
+    "warmup_", "max_grad", "token_loss", "span_loss", "others_", "dataset",
 )  # fmt: skip
-# What `PretrainedConfig.to_dict` of any transformers release may add; none reaches the network.
-_TRANSFORMERS = """
-    return_dict output_hidden_states output_attentions torchscript use_bfloat16 tf_legacy_loss
-    pruned_heads tie_word_embeddings chunk_size_feed_forward is_encoder_decoder is_decoder
-    cross_attention_hidden_size add_cross_attention tie_encoder_decoder max_length min_length
-    do_sample early_stopping num_beams num_beam_groups diversity_penalty temperature top_k top_p
-    typical_p repetition_penalty length_penalty no_repeat_ngram_size output_scores prefix
-    encoder_no_repeat_ngram_size bad_words_ids num_return_sequences return_dict_in_generate
-    forced_bos_token_id forced_eos_token_id remove_invalid_values suppress_tokens problem_type
-    exponential_decay_length_penalty begin_suppress_tokens finetuning_task id2label label2id
-    num_labels tokenizer_class bos_token_id pad_token_id eos_token_id sep_token_id cls_token_id
-    decoder_start_token_id task_specific_params use_cache
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GlinerConfig:
-    """Everything the network needs to know beyond its weights.
+    """The settings of a network that its weights do not tell.
 
     Attributes:
-        model_name: Hub name of the text encoder; a record, nothing is fetched.
-        labels_encoder: Hub name of the label encoder: set in bi-encoders, and only there.
+        model_name: Hub name of the text encoder, as a record: nothing is downloaded.
+        labels_encoder: Hub name of the label encoder, in bi-encoders only.
         span_mode: ``markerV0``, ``markerV1``, ``marker``, or ``token_level``.
-        max_width: Most words of a span (span models; token models know no limit).
-        max_len: Most words of a text in training: longer windows are unknown ground.
+        max_width: Most words of a span in span models. Token models have no limit.
+        max_len: Most words of a text in training, and so the default length of a window.
         subtoken_pooling: How the pieces of a word make its vector: first, last, mean or max.
         embed_ent_token: Whether a label's vector is that of its marker, or of the piece after it.
         class_token_index: Id of ``ent_token``, or -1 where the file leaves it to the tokenizer.
         num_rnn_layers: Layers of an LSTM over the words. Bi-encoders carry one and never run it.
-        represent_spans: Token models: whether spans found by their tokens are scored again.
+        represent_spans: Token models: whether spans found by their words are scored again.
         post_fusion_schema: Bi-encoders: order of attention blocks between labels and text.
-        fuse_layers: Whether all layers of the encoder make up the vectors.
+        fuse_layers: Whether all layers of the encoder contribute to the vectors.
         encoder_config, labels_encoder_config: ``config.json`` of the encoders, or None.
-        source: The file's own keys, kept so that saving loses none of them.
+        source: The file's own keys, so that saving loses none of them.
     """
 
     model_name: str = ""
@@ -129,16 +161,20 @@ class GlinerConfig:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> GlinerConfig:
-        """Read what ``json.load`` gave for a ``gliner_config.json``.
+        """Read the content of a ``gliner_config.json``.
+
+        Settings that this package does not know bring one warning, SMW102.
 
         Raises:
-            ValueError: SM101 another kind of checkpoint; SM102 settings nobody knows; SM103 a
-                value that this package does not have.
+            ValueError: SM101 for another kind of checkpoint, SM103 for a value that is not
+                supported.
         """
         _refuse_other_kinds(data)
-        _refuse_unknown(data)
-        given = {key: data[key] for key in _READ & set(cls.__dataclass_fields__) if key in data}
-        values = {key: value for key, value in given.items() if value is not None}
+        for key in _UNSUPPORTED:
+            _require(key, data.get(key), not data.get(key), "null")
+        known = set(cls.__dataclass_fields__) - {"source"}
+        _warn_of_unknown(data, known)
+        values = {key: data[key] for key in known if data.get(key) is not None}
         if data.get("has_rnn") is False:  # how files before the number of layers said it
             values["num_rnn_layers"] = 0
         values["labels_encoder"] = data.get("labels_encoder") or None
@@ -156,7 +192,7 @@ class GlinerConfig:
 
         Raises:
             FileNotFoundError: SM100 where the folder has none.
-            ValueError: SM043 where the file is no JSON object; SM101-SM103 as in `from_dict`.
+            ValueError: SM043 where the file is no JSON object, SM101 and SM103 as in `from_dict`.
         """
         path = folder / CONFIG
         try:
@@ -170,7 +206,7 @@ class GlinerConfig:
         return cls.from_dict(data)
 
     def to_dict(self) -> dict[str, Any]:
-        """The content of a ``gliner_config.json`` that upstream reads: the source's, brought up."""
+        """Return the content of a ``gliner_config.json`` that upstream reads."""
         own = {name: getattr(self, name) for name in self.__dataclass_fields__}
         del own["source"]
         for key in ("encoder_config", "labels_encoder_config"):
@@ -180,18 +216,18 @@ class GlinerConfig:
         return {**self.source, **own}
 
     def _check(self) -> None:
-        sizes = ("max_width", "max_len", "hidden_size")
-        for name in sizes:
+        for name in ("max_width", "max_len", "hidden_size"):
             value = getattr(self, name)
-            _need(name, value, isinstance(value, int) and value > 0, "a whole number above 0")
-        _need("span_mode", self.span_mode, self.span_mode in _SPAN_MODES, f"one of {_SPAN_MODES}")
-        pooling = self.subtoken_pooling
-        _need("subtoken_pooling", pooling, pooling in POOLINGS, f"one of {POOLINGS}")
-        rate = self.dropout
-        _need("dropout", rate, isinstance(rate, (int, float)) and 0 <= rate < 1, "0 to below 1")
-        steps = [step for step in self.post_fusion_schema.split("-") if step]
-        known = set(steps) <= {"l2l", "l2t", "t2l", "t2t"}
-        _need("post_fusion_schema", self.post_fusion_schema, known, "l2l, l2t, t2l, t2t")
+            is_size = isinstance(value, int) and value > 0
+            _require(name, value, is_size, "a whole number above 0")
+        mode, pooling, rate = self.span_mode, self.subtoken_pooling, self.dropout
+        _require("span_mode", mode, mode in _SPAN_MODES, f"one of {_SPAN_MODES}")
+        _require("subtoken_pooling", pooling, pooling in POOLINGS, f"one of {POOLINGS}")
+        is_rate = isinstance(rate, (int, float)) and 0 <= rate < 1
+        _require("dropout", rate, is_rate, "at least 0 and below 1")
+        steps = {step for step in self.post_fusion_schema.split("-") if step}
+        is_known = steps <= {"l2l", "l2t", "t2l", "t2t"}
+        _require("post_fusion_schema", self.post_fusion_schema, is_known, "l2l, l2t, t2l or t2t")
 
 
 def _refuse_other_kinds(data: Mapping[str, Any]) -> None:
@@ -204,23 +240,18 @@ def _refuse_other_kinds(data: Mapping[str, Any]) -> None:
         raise ValueError(Errors.SM101.format(kind=kind, key="model_type", value=model_type))
 
 
-def _refuse_unknown(data: Mapping[str, Any]) -> None:
-    for key in _ABSENT:
-        _need(key, data.get(key), not data.get(key), "null")
-    ours = {*_READ, *_ABSENT, *_OTHER_KINDS, *_TRAINING.split(), *_TRANSFORMERS.split()}
+def _warn_of_unknown(data: Mapping[str, Any], known: set[str]) -> None:
+    known = known | _IGNORED | {*_UNSUPPORTED, *_OTHER_KINDS, "num_post_fusion_layers"}
     unknown = [
         key
         for key, value in data.items()
-        if key not in ours and value is not None and not key.startswith(_TRAINING_PREFIXES)
+        if value is not None and key not in known and not key.startswith(_IGNORED_PREFIXES)
     ]
     if unknown:
-        raise ValueError(Errors.SM102.format(keys=", ".join(sorted(unknown))))
+        message = Warnings.SMW102.format(keys=", ".join(sorted(unknown)))
+        warnings.warn(message, stacklevel=3)
 
 
-def _need(key: str, value: Any, holds: bool, need: str) -> None:
-    if not holds:
-        _refuse(key, value, need)
-
-
-def _refuse(key: str, value: Any, need: str) -> NoReturn:
-    raise ValueError(Errors.SM103.format(key=key, value=value, need=need))
+def _require(key: str, value: Any, is_met: bool, need: str) -> None:
+    if not is_met:
+        raise ValueError(Errors.SM103.format(key=key, value=value, need=need))

@@ -18,8 +18,8 @@ class Mlp(nn.Sequential):
     Args:
         width: Width of the input.
         out: Width of the output.
-        inner: Width in between; four times the output unless said otherwise.
-        dropout: Rate in training.
+        inner: Width in between. Default: four times the output.
+        dropout: Dropout rate in training.
     """
 
     def __init__(self, width: int, out: int, *, inner: int | None = None, dropout: float) -> None:
@@ -35,7 +35,7 @@ class Mlp(nn.Sequential):
 
     @property
     def dropout(self) -> Dropout:
-        """What happens between the layers in training."""
+        """The dropout between the layers."""
         return cast(Dropout, self[2])
 
     @property
@@ -45,13 +45,13 @@ class Mlp(nn.Sequential):
 
 
 class LayerFuser(nn.Module):
-    """Weighs all layers of an encoder, once a row (squeeze-and-excitation, arXiv 1709.01507).
+    """Weights all layers of an encoder, per sequence (squeeze-and-excitation, arXiv 1709.01507).
 
-    Upstream takes the mean over padding, too, so that its vectors depend on the other rows of a
-    batch; here it goes over the row alone.
+    Upstream takes the mean over padding, too, so that its vectors depend on the other sequences of
+    a batch. Here the mean is that of the sequence alone.
 
     Args:
-        layers: Layers of the encoder.
+        layers: Number of layers of the encoder.
         width: Width of their vectors.
     """
 
@@ -67,27 +67,27 @@ class LayerFuser(nn.Module):
 
         Args:
             states: Output of each layer. *Shape:* (total, width).
-            lengths: Pieces of each row.
+            lengths: Number of pieces of each sequence.
 
         Returns:
             *Shape:* (total, width).
         """
-        rows = list(lengths)
-        told = torch.stack([self.squeeze(state).squeeze(-1) for state in states], dim=-1)
-        means = torch.stack([row.mean(dim=0) for row in torch.split(told, rows)])
+        sizes = list(lengths)
+        squeezed = torch.stack([self.squeeze(state).squeeze(-1) for state in states], dim=-1)
+        means = torch.stack([part.mean(dim=0) for part in torch.split(squeezed, sizes)])
         weights = torch.sigmoid(self.W2(F.relu(self.W1(means))))
-        counts = torch.tensor(rows, device=weights.device)
-        weights = weights.repeat_interleave(counts, dim=0, output_size=len(told))
+        counts = torch.tensor(sizes, device=weights.device)
+        weights = weights.repeat_interleave(counts, dim=0, output_size=len(squeezed))
         fused = torch.stack([state * weights[:, i, None] for i, state in enumerate(states)]).sum(0)
         return cast(Tensor, self.output_projection(fused))
 
 
 class WordLstm(nn.Module):
-    """A bidirectional LSTM over the words of each row.
+    """A bidirectional LSTM over the words of each sequence.
 
     Args:
         width: Width of the words, in and out.
-        layers: Layers of the LSTM.
+        layers: Number of layers of the LSTM.
     """
 
     def __init__(self, width: int, layers: int) -> None:
@@ -95,8 +95,8 @@ class WordLstm(nn.Module):
         self.lstm = nn.LSTM(width, width // 2, layers, bidirectional=True, batch_first=True)
 
     def forward(self, words: Tensor, lengths: Sequence[int]) -> Tensor:
-        """*Shape:* (total, width) to (total, width); no row sees another."""
-        filled = [row for row in torch.split(words, list(lengths)) if len(row)]
+        """*Shape:* (total, width) to (total, width); no sequence sees another."""
+        filled = [part for part in torch.split(words, list(lengths)) if len(part)]
         if not filled:
             return words
         packed = nn.utils.rnn.pack_sequence(filled, enforce_sorted=False)
@@ -104,7 +104,7 @@ class WordLstm(nn.Module):
 
 
 class Attention(nn.Module):
-    """Several heads of attention of one row to another, without an output projection."""
+    """Multi-head attention of one list of vectors to another, without an output projection."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class Attention(nn.Module):
 class SelfBlock(nn.Module):
     """Attention of labels to labels, or of words to words.
 
-    What is added to the result is the *normalised* input: unusual, but what was trained.
+    The *normalized* input is added to the result: unusual, but checkpoints were trained so.
     """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
@@ -171,26 +171,26 @@ class CrossBlock(nn.Module):
 
 
 class CrossFuser(nn.Module):
-    """Lets labels and words of one row look at each other (the poly-encoder).
+    """Lets labels and words of one sequence attend to each other (the poly-encoder).
 
     Args:
         width: Width of the vectors.
-        heads: Attention heads: those of the text encoder.
-        layers: How often the schema is gone through.
-        schema: Blocks in order, such as ``l2l-l2t-t2t``; the one before the 2 is changed.
-        dropout: Rate in training.
+        heads: Number of attention heads, that of the text encoder.
+        layers: How often the schema is applied.
+        schema: Blocks in order, such as ``l2l-l2t-t2t``; what stands before the 2 is changed.
+        dropout: Dropout rate in training.
     """
 
     def __init__(self, width: int, *, heads: int, layers: int, schema: str, dropout: float) -> None:
         super().__init__()
         self.schema = schema.split("-")
-        kinds = [SelfBlock if step[0] == step[-1] else CrossBlock for step in self.schema]
+        blocks = [SelfBlock if step[0] == step[-1] else CrossBlock for step in self.schema]
         self.layers = nn.ModuleList(
-            nn.ModuleList(kind(width, heads, dropout) for kind in kinds) for _ in range(layers)
+            nn.ModuleList(block(width, heads, dropout) for block in blocks) for _ in range(layers)
         )
 
     def forward(self, words: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuse one row.
+        """Fuse the words and labels of one sequence.
 
         Args:
             words: *Shape:* (words, width); at least one.

@@ -1,11 +1,11 @@
-"""The network: rows to vectors of words and labels, and those to scores.
+"""The network: sequences to vectors of words and labels, and vectors to scores.
 
-Parameters carry the names of published checkpoints, whatever their kind::
+Parameters have the names of published checkpoints, whatever their kind::
 
     token_rep_layer.bert_layer.model.*        text encoder (uni-encoders: labels, too)
     token_rep_layer.labels_encoder.model.*    label encoder (bi-encoders)
     rnn.lstm.*                                LSTM over words (uni-encoders)
-    cross_fuser.*                             labels look at words and back (poly-encoders)
+    cross_fuser.*                             attention between labels and words (poly-encoders)
     span_rep_layer.*, prompt_rep_layer.*      scores of spans
     scorer.*                                  scores of words
 """
@@ -13,7 +13,7 @@ Parameters carry the names of published checkpoints, whatever their kind::
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -24,11 +24,10 @@ from torch import Tensor, nn
 from ...encoder.packing import PackedBatch
 from ...encoder.protocol import Encoder
 from ...errors import Errors
-from ..inference.prompt import Row
 from .backbone import Backbone, TokenRep
 from .config import GlinerConfig
 from .layers import CrossFuser, Mlp, WordLstm
-from .sequence_batch import SequenceBatch, choose_pieces, pool_words
+from .sequence_batch import InputSequence, SequenceBatch, choose_pieces, pool_words
 from .span_scorer import LinearMarker, MlpMarker, SpanScorer
 from .structure import Structure
 from .token_scorer import TokenScorer
@@ -39,10 +38,10 @@ class Features:
     """Vectors of the words and labels of a batch.
 
     Attributes:
-        words: Words of all rows. *Shape:* (total, width).
-        word_counts: Words of each row.
-        labels: Labels of all rows, or those that all rows share. *Shape:* (labels, width).
-        label_slices: Which of the labels belong to each row.
+        words: Words of all sequences. *Shape:* (total, width).
+        word_counts: Number of words of each sequence.
+        labels: Labels of all sequences, or those that all of them share. *Shape:* (labels, width).
+        label_slices: Which of the labels belong to each sequence.
     """
 
     words: Tensor
@@ -50,21 +49,29 @@ class Features:
     labels: Tensor
     label_slices: tuple[slice, ...]
 
+    @classmethod
+    def with_shared_labels(
+        cls, words: Tensor, word_counts: tuple[int, ...], labels: Tensor
+    ) -> Features:
+        """Make the features of a batch whose sequences all have the same labels."""
+        slices = (slice(0, len(labels)),) * len(word_counts)
+        return cls(words, word_counts, labels.to(words), slices)
+
     def split(self) -> list[tuple[Tensor, Tensor]]:
-        """Words and labels of each row."""
+        """Return the words and the labels of each sequence."""
         words = torch.split(self.words, list(self.word_counts))
         pairs = zip(words, self.label_slices, strict=True)
-        return [(row, self.labels[which]) for row, which in pairs]
+        return [(part, self.labels[which]) for part, which in pairs]
 
 
 class Gliner(nn.Module):
     """A GLiNER of any of the main kinds.
 
     Args:
-        config: What the configuration says.
-        structure: What the weights say.
+        config: The configuration of the checkpoint.
+        structure: The parts that the checkpoint has weights for.
         text: The text encoder.
-        labels: The label encoder; None in uni-encoders, and in bi-encoders that were saved with
+        labels: The label encoder. None in uni-encoders, and in bi-encoders that were saved with
             the vectors of their labels only.
     """
 
@@ -103,13 +110,13 @@ class Gliner(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights live."""
+        """The device of the weights."""
         return next(self.parameters()).device
 
     @property
-    def is_chained(self) -> bool:
-        """Whether a span is known by its words alone, and not scored as a span."""
-        return self.structure.marker is None
+    def has_span_scorer(self) -> bool:
+        """Whether the model can score a span as such, and not by its words alone."""
+        return self.structure.marker is not None
 
     @property
     def encoder(self) -> Encoder:
@@ -118,139 +125,117 @@ class Gliner(nn.Module):
 
     @property
     def labels_encoder(self) -> Encoder | None:
-        """The label encoder, where there is one."""
+        """The label encoder, if the model has one."""
         backbone = getattr(self.token_rep_layer, "labels_encoder", None)
         return None if backbone is None else cast(Backbone, backbone).encoder
 
-    def encode_labels(self, rows: Sequence[ArrayLike], *, dropout: float = 0.0) -> Tensor:
-        """Vectors of labels, in a bi-encoder. They hold for any text.
+    def encode_labels(self, sequences: Sequence[ArrayLike], *, dropout: float = 0.0) -> Tensor:
+        """Compute the vectors of labels, in a bi-encoder. They hold for any text.
 
         Args:
-            rows: Piece ids of each label, special ones included.
+            sequences: Piece ids of each label, special ones included.
             dropout: Least dropout rate of the encoder in training.
 
         Returns:
             *Shape:* (labels, width).
 
         Raises:
-            ValueError: SM110 where there is no label encoder.
+            ValueError: SM110 without a label encoder.
         """
         if self.labels_encoder is None:
             raise ValueError(Errors.SM110)
-        if not rows:
+        if not sequences:
             return torch.zeros((0, self.structure.width), device=self.device)
-        return self.project_labels(self.pool_labels(rows, dropout=dropout))
+        return self.project_labels(self.pool_labels(sequences, dropout=dropout))
 
-    def pool_labels(self, rows: Sequence[ArrayLike], *, dropout: float = 0.0) -> Tensor:
-        """Vectors of labels as the label encoder gives them, in its own width.
+    def pool_labels(self, sequences: Sequence[ArrayLike], *, dropout: float = 0.0) -> Tensor:
+        """Compute the vectors of labels in the width of the label encoder.
 
         Args:
-            rows: Piece ids of each label, special ones included; at least one label.
+            sequences: Piece ids of each label, special ones included; at least one label.
             dropout: Least dropout rate of the encoder in training.
 
         Returns:
             *Shape:* (labels, width of the label encoder).
         """
-        batch = PackedBatch.from_sequences(rows, device=self.device)
+        batch = PackedBatch.from_sequences(sequences, device=self.device)
         hidden = self.token_rep_layer.labels_encoder(batch, dropout=dropout)
-        return torch.stack([row.mean(dim=0) for row in batch.split(hidden)])
+        return torch.stack([part.mean(dim=0) for part in batch.split(hidden)])
 
     def project_labels(self, pooled: Tensor) -> Tensor:
-        """Bring what `pool_labels` gave to the width of the words. *Shape:* (labels, width)."""
+        """Project the output of `pool_labels` to the width of words. *Shape:* (labels, width)."""
         has_projection = hasattr(self.token_rep_layer, "labels_projection")
         return self.token_rep_layer.labels_projection(pooled) if has_projection else pooled
 
     def encode(
-        self, rows: Sequence[Row], labels: Tensor | None = None, *, dropout: float = 0.0
+        self,
+        sequences: Sequence[InputSequence],
+        labels: Tensor | None = None,
+        *,
+        dropout: float = 0.0,
     ) -> Features:
-        """Vectors of the words and labels of rows.
+        """Compute the vectors of the words and labels of sequences.
 
         Args:
-            rows: At least one.
-            labels: Bi-encoders: what `encode_labels` gave, for all rows. *Shape:* (labels, width).
+            sequences: At least one.
+            labels: Bi-encoders: the output of `encode_labels`, for all sequences. *Shape:*
+                (labels, width).
             dropout: Least dropout rate of the encoder in training.
         """
-        batch = SequenceBatch.of(rows, pooling=self.config.subtoken_pooling, device=self.device)
+        pooling = self.config.subtoken_pooling
+        batch = SequenceBatch.of(sequences, pooling=pooling, device=self.device)
         hidden = self.token_rep_layer.bert_layer(batch.packed, dropout=dropout)
-        words = pool_words(
-            self._project(hidden[batch.pieces]),
-            batch.words,
-            sum(batch.word_counts),
-            pooling=self.config.subtoken_pooling,
-        )
-        if labels is None:
-            slices = tuple(batch.label_slices)
-            features = Features(
-                words, batch.word_counts, self._project(hidden[batch.labels]), slices
-            )
-        else:
-            shared = (slice(0, len(labels)),) * len(rows)
-            features = Features(words, batch.word_counts, labels.to(words), shared)
-        return self._enhance(features)
+        pieces, counts = self._project(hidden[batch.pieces]), batch.word_counts
+        words = pool_words(pieces, batch.words, sum(counts), pooling=pooling)
+        if labels is not None:
+            return self._enhance(Features.with_shared_labels(words, counts, labels))
+        own_labels = self._project(hidden[batch.labels])
+        return self._enhance(Features(words, counts, own_labels, batch.label_slices))
 
-    def take(self, rows: Sequence[Row], pieces: Sequence[Tensor], labels: Tensor) -> Features:
-        """As `encode` in a bi-encoder, where the text encoder was run by somebody else.
+    def encode_from_vectors(
+        self, sequences: Sequence[InputSequence], pieces: Sequence[Tensor], labels: Tensor
+    ) -> Features:
+        """Do as `encode` in a bi-encoder whose text encoder has been run elsewhere.
 
         Args:
-            rows: At least one.
-            pieces: What it made of the pieces of each row's words. *Shape:* (pieces, width of the
-                encoder).
-            labels: What `encode_labels` gave, for all rows. *Shape:* (labels, width).
+            sequences: At least one.
+            pieces: Output of the text encoder for the pieces of each sequence's words. *Shape:*
+                (pieces, width of the encoder).
+            labels: The output of `encode_labels`, for all sequences. *Shape:* (labels, width).
         """
         pooling = self.config.subtoken_pooling
         words = []
-        for row, vectors in zip(rows, pieces, strict=True):
-            chosen = choose_pieces(row.words, pooling)
-            index = torch.from_numpy(row.words[chosen].astype(np.int64)).to(self.device)
-            taken = self._project(vectors[torch.from_numpy(chosen)].to(self.device))
-            words.append(pool_words(taken, index, row.n_words, pooling=pooling))
-        counts = tuple(row.n_words for row in rows)
-        shared = (slice(0, len(labels)),) * len(rows)
-        return self._enhance(Features(torch.cat(words), counts, labels.to(words[0]), shared))
+        for sequence, vectors in zip(sequences, pieces, strict=True):
+            chosen = choose_pieces(sequence.words, pooling)
+            index = torch.from_numpy(sequence.words[chosen].astype(np.int64)).to(self.device)
+            projected = self._project(vectors[torch.from_numpy(chosen)].to(self.device))
+            words.append(pool_words(projected, index, sequence.n_words, pooling=pooling))
+        counts = tuple(sequence.n_words for sequence in sequences)
+        return self._enhance(Features.with_shared_labels(torch.cat(words), counts, labels))
 
     def forward(self, features: Features) -> list[Tensor]:
-        """Score the spans, or the words, of rows.
+        """Score the spans, or the words, of sequences.
 
         Args:
-            features: What `encode` gave.
+            features: The output of `encode`.
 
         Returns:
-            One tensor a row. Span models: *Shape:* (words, max_width, labels), -inf where a span
-            would leave the row. Token models: *Shape:* (words, labels, 3): start, end, inside.
+            Logits, one tensor per sequence. Span models: all spans up to the greatest width, in the
+            order of `span_layout`. *Shape:* (spans, labels). Token models: start, end, inside.
+            *Shape:* (words, labels, 3).
         """
-        row_args = (features.words, features.word_counts)
+        words, counts, slices = features.words, features.word_counts, features.label_slices
         if self.config.is_token:
-            return self.scorer(*row_args, features.labels, features.label_slices)
+            return self.scorer(words, counts, features.labels, slices)
         labels = self.prompt_rep_layer(features.labels)
-        width = self.config.max_width
-        return self.span_rep_layer(*row_args, labels, features.label_slices, max_width=width)
-
-    def score_rows(self, features: Features) -> list[Tensor]:
-        """Score the spans, or the words, of rows, in the form that training wants.
-
-        Args:
-            features: What `encode` gave.
-
-        Returns:
-            One tensor a row. Span models: *Shape:* (spans, labels), no span that would leave the
-            row, the narrow ones first. Token models: *Shape:* (words, labels, 3).
-        """
-        if self.config.is_token:
-            return self(features)
-        return self.span_rep_layer.rows(
-            features.words,
-            features.word_counts,
-            self.prompt_rep_layer(features.labels),
-            features.label_slices,
-            max_width=self.config.max_width,
-        )
+        return self.span_rep_layer(words, counts, labels, slices, max_width=self.config.max_width)
 
     def score_spans(self, words: Tensor, labels: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
-        """Score given spans of one row, of any width; not in token models without spans.
+        """Score single spans of one sequence, of any width. Needs a span scorer.
 
         Args:
-            words: One row of `Features.split`. *Shape:* (words, width).
-            labels: *Shape:* (labels, width).
+            words: Words of one sequence of `Features.split`. *Shape:* (words, width).
+            labels: Its labels. *Shape:* (labels, width).
             starts: First word of each span. *Shape:* (spans,), int64.
             ends: End of each span, exclusive. *Shape:* (spans,), int64.
 
@@ -259,17 +244,16 @@ class Gliner(nn.Module):
         """
         if not self.config.is_token:
             labels = self.prompt_rep_layer(labels)
-        return self.span_rep_layer.at(words, labels, starts, ends)
+        return self.span_rep_layer.score_spans(words, labels, starts, ends)
 
     def _project(self, vectors: Tensor) -> Tensor:
         has_projection = hasattr(self.token_rep_layer, "projection")
         return self.token_rep_layer.projection(vectors) if has_projection else vectors
 
     def _enhance(self, features: Features) -> Features:
-        """LSTM in uni-encoders, fuser in poly-encoders: both only ever see one row."""
+        """Apply the LSTM of uni-encoders or the fuser of poly-encoders, sequence by sequence."""
         if hasattr(self, "rnn"):
-            words = self.rnn(features.words, features.word_counts)
-            return Features(words, features.word_counts, features.labels, features.label_slices)
+            return replace(features, words=self.rnn(features.words, features.word_counts))
         if not hasattr(self, "cross_fuser"):
             return features
         fused = [
@@ -277,7 +261,7 @@ class Gliner(nn.Module):
             for words, labels in features.split()
         ]
         words, labels = (torch.cat(parts) for parts in zip(*fused, strict=True))
-        ends = torch.tensor([len(part) for _, part in fused]).cumsum(0).tolist()
+        ends = np.cumsum([len(part) for _, part in fused]).tolist()
         slices = tuple(
             slice(end - len(part), end) for end, (_, part) in zip(ends, fused, strict=True)
         )

@@ -1,4 +1,4 @@
-"""Rows of a batch laid end to end, with the places of their labels and words, as tensors."""
+"""Input sequences, and a batch of them laid end to end as tensors."""
 
 from __future__ import annotations
 
@@ -11,20 +11,44 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...encoder.packing import PackedBatch
-from ..inference.prompt import Row
+
+Ints = NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class InputSequence:
+    """One sequence for the encoder, and where its labels and words are.
+
+    Attributes:
+        ids: Piece ids, special ones included. *Shape:* (pieces,), int32.
+        label_positions: Position of each label's vector; none in a bi-encoder. *Shape:* (labels,),
+            int32.
+        first_piece: Position of the first piece of a word.
+        words: Word of each piece from there on, never falling. *Shape:* (word pieces,), int32.
+        n_words: Number of words, those without any piece included.
+    """
+
+    ids: Ints
+    label_positions: Ints
+    first_piece: int
+    words: Ints
+    n_words: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 @dataclass(frozen=True, eq=False)
 class SequenceBatch:
-    """A batch of rows.
+    """A batch of sequences.
 
     Attributes:
-        packed: The rows.
+        packed: The sequences.
         labels: Position of each label's vector in the packed batch. *Shape:* (labels,), int64.
-        label_counts: Labels of each row.
+        label_counts: Number of labels of each sequence.
         pieces: Positions of the pieces that make up words. *Shape:* (pieces,), int64.
         words: Word of each of them, counted through the batch. *Shape:* (pieces,), int64.
-        word_counts: Words of each row, those without pieces included.
+        word_counts: Number of words of each sequence, those without pieces included.
     """
 
     packed: PackedBatch
@@ -36,65 +60,54 @@ class SequenceBatch:
 
     @classmethod
     def of(
-        cls, rows: Sequence[Row], *, pooling: str, device: torch.device | None = None
+        cls,
+        sequences: Sequence[InputSequence],
+        *,
+        pooling: str,
+        device: torch.device | None = None,
     ) -> SequenceBatch:
-        """Lay rows end to end.
+        """Lay sequences end to end.
 
         Args:
-            rows: At least one.
-            pooling: For ``first`` and ``last`` only one piece a word is kept.
-            device: Where the tensors go.
+            sequences: At least one.
+            pooling: For ``first`` and ``last`` the batch keeps one piece per word.
+            device: Device of the tensors.
         """
-        packed = PackedBatch.from_sequences([row.ids for row in rows])
+        packed = PackedBatch.from_sequences([sequence.ids for sequence in sequences])
         offsets = np.cumsum([0, *packed.lengths[:-1]])
-        word_counts = tuple(row.n_words for row in rows)
+        word_counts = tuple(sequence.n_words for sequence in sequences)
         first_words = np.cumsum([0, *word_counts[:-1]])
-        labels = [row.labels + offset for row, offset in zip(rows, offsets, strict=True)]
-        chosen = [choose_pieces(row.words, pooling) for row in rows]
-        pieces = [
-            which + row.first + offset
-            for row, which, offset in zip(rows, chosen, offsets, strict=True)
-        ]
-        words = [
-            row.words[which] + first
-            for row, which, first in zip(rows, chosen, first_words, strict=True)
-        ]
-        batch = cls(
-            packed=packed,
-            labels=_tensor(labels),
-            label_counts=tuple(len(row.labels) for row in rows),
-            pieces=_tensor(pieces),
-            words=_tensor(words),
+        labels, pieces, words = [], [], []
+        for sequence, offset, first_word in zip(sequences, offsets, first_words, strict=True):
+            chosen = choose_pieces(sequence.words, pooling)
+            labels.append(sequence.label_positions + offset)
+            pieces.append(chosen + sequence.first_piece + offset)
+            words.append(sequence.words[chosen] + first_word)
+        return cls(
+            packed=packed if device is None else packed.to(device),
+            labels=_tensor(labels, device),
+            label_counts=tuple(len(sequence.label_positions) for sequence in sequences),
+            pieces=_tensor(pieces, device),
+            words=_tensor(words, device),
             word_counts=word_counts,
         )
-        return batch if device is None else batch.to(device)
 
     @property
-    def label_slices(self) -> list[slice]:
-        """Which of the labels belong to each row."""
+    def label_slices(self) -> tuple[slice, ...]:
+        """Which of the labels belong to each sequence."""
         ends = np.cumsum(self.label_counts).tolist()
-        return [slice(end - count, end) for end, count in zip(ends, self.label_counts, strict=True)]
-
-    def to(self, device: torch.device | str) -> SequenceBatch:
-        """The same batch on another device."""
-        return SequenceBatch(
-            packed=self.packed.to(device),
-            labels=self.labels.to(device),
-            label_counts=self.label_counts,
-            pieces=self.pieces.to(device),
-            words=self.words.to(device),
-            word_counts=self.word_counts,
-        )
+        counts = zip(ends, self.label_counts, strict=True)
+        return tuple(slice(end - count, end) for end, count in counts)
 
 
 def pool_words(vectors: Tensor, words: Tensor, n_words: int, *, pooling: str) -> Tensor:
-    """Make one vector a word; that of a word without pieces is zero.
+    """Pool the vectors of pieces into one vector per word; a word without pieces gets zeros.
 
     Args:
         vectors: Vectors of the pieces. *Shape:* (pieces, width).
         words: Word of each piece. *Shape:* (pieces,), int64.
         n_words: Number of words.
-        pooling: ``mean``, ``max``, or ``first`` and ``last``, with one piece a word at most.
+        pooling: ``mean``, ``max``, or ``first`` and ``last``, with at most one piece per word.
 
     Returns:
         *Shape:* (n_words, width).
@@ -109,12 +122,12 @@ def pool_words(vectors: Tensor, words: Tensor, n_words: int, *, pooling: str) ->
     return zeros.index_copy(0, words, vectors)
 
 
-def choose_pieces(words: NDArray[np.int32], pooling: str) -> NDArray[np.int64]:
-    """Find the pieces that have a say in their word's vector.
+def choose_pieces(words: Ints, pooling: str) -> NDArray[np.int64]:
+    """Find the pieces that contribute to their word's vector.
 
     Args:
         words: Word of each piece, never falling. *Shape:* (pieces,), int32.
-        pooling: For ``first`` and ``last`` one piece a word, otherwise all.
+        pooling: For ``first`` and ``last`` one piece per word, otherwise all.
 
     Returns:
         Indices of pieces. *Shape:* (chosen,), int64.
@@ -127,5 +140,5 @@ def choose_pieces(words: NDArray[np.int32], pooling: str) -> NDArray[np.int64]:
     return np.arange(len(words))
 
 
-def _tensor(parts: Sequence[NDArray[np.integer]]) -> Tensor:
-    return torch.from_numpy(np.concatenate(parts).astype(np.int64))
+def _tensor(parts: Sequence[NDArray[np.integer]], device: torch.device | None) -> Tensor:
+    return torch.from_numpy(np.concatenate(parts).astype(np.int64)).to(device)

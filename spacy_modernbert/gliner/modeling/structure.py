@@ -1,7 +1,7 @@
-"""What the weights of a checkpoint say about its network.
+"""The parts of a network, as the names and shapes of its weights tell them.
 
-Configurations of GLiNER checkpoints are not to be trusted on layers and widths: keys came and went
-(a file with the old ``has_rnn`` gets a *random* LSTM upstream), and some are left at defaults.
+The configurations of GLiNER checkpoints are not reliable on layers and widths: keys came and went
+(upstream gives a file with the old ``has_rnn`` a *random* LSTM), and some are left at defaults.
 Names and shapes of the weights cannot be wrong.
 """
 
@@ -23,8 +23,8 @@ _MARKER = "span_rep_layer.span_rep_layer."
 EMBEDDINGS = re.compile(
     re.escape(TEXT) + r".*(word_embeddings|tok_embeddings|embed_tokens|shared|wte)\.weight$"
 )
-# Weights that are in a checkpoint and have no part in its answers: the LSTM of a bi-encoder, the
-# fuser of a uni-encoder, and tables of numbers that transformers once stored.
+# Weights of a checkpoint that no score depends on: the LSTM of a bi-encoder, the fuser of a
+# uni-encoder, and tables of numbers that transformers once stored.
 _NEVER_RUN = {True: ("rnn.",), False: ("cross_fuser.",)}
 # Put before names by torch.compile, and by trainers.
 _WRAPPERS = re.compile(r"^(_orig_mod\.|model\.|module\.)+")
@@ -36,14 +36,14 @@ class Structure:
     """The parts of a network.
 
     Attributes:
-        vocabulary: Rows of the text encoder's embeddings.
+        vocabulary: Number of the text encoder's embeddings.
         width: Width of words and labels behind the encoders.
         marker: ``markerV0``, ``markerV1``, ``marker``, or None in a token model without spans.
         rnn_layers: Layers of the LSTM; 0 for none.
         cross_layers: Rounds of the fuser of labels and text; 0 for none.
         projection, labels_projection: Width of the encoder in front of a projection, or None.
-        fuser, labels_fuser: Layers of the encoder that are fused; 0 for none.
-        has_labels_encoder: False also in a bi-encoder that only knows stored label vectors.
+        fuser, labels_fuser: Number of fused layers of the encoder; 0 for none.
+        has_labels_encoder: False also in a bi-encoder that only has stored label vectors.
     """
 
     vocabulary: int
@@ -62,19 +62,17 @@ def read_structure(state: Mapping[str, Tensor], *, is_token: bool) -> Structure:
     """Read the structure off the weights.
 
     Args:
-        state: Name to weight, as `used_weights` leaves them.
-        is_token: Whether words are scored, rather than spans.
+        state: Name to weight, as `used_weights` returns them.
+        is_token: Whether the model scores words rather than spans.
 
     Raises:
-        ValueError: SM106 where a part is missing or none of ours.
+        ValueError: SM106 where a part is missing or not supported.
     """
-    vocabulary = next(
-        (len(state[name]) for name in state if EMBEDDINGS.match(name)), None
-    )  # fmt: skip
+    vocabulary = next((len(state[name]) for name in state if EMBEDDINGS.match(name)), None)
     inner = "scorer.proj_token.weight" if is_token else "prompt_rep_layer.0.weight"
     if vocabulary is None or inner not in state:
         part = inner if vocabulary is not None else f"{TEXT}*"
-        raise ValueError(Errors.SM106.format(reason=f"there is no weight '{part}'"))
+        raise ValueError(Errors.SM106.format(reason=f"they lack the weight '{part}'"))
     rnn = {name for name in state if re.fullmatch(r"rnn\.lstm\.weight_ih_l\d+", name)}
     rounds = {name.split(".")[2] for name in state if name.startswith("cross_fuser.layers.")}
     return Structure(
@@ -92,10 +90,10 @@ def read_structure(state: Mapping[str, Tensor], *, is_token: bool) -> Structure:
 
 
 def used_weights(state: Mapping[str, Tensor], *, is_bi: bool) -> dict[str, Tensor]:
-    """Leave out what is never run, and the prefixes that wrappers put before names.
+    """Leave out weights that never run, and prefixes that wrappers put before names.
 
     Args:
-        state: Name to weight, as a file has them.
+        state: Name to weight, as in a file.
         is_bi: Whether this is a bi-encoder.
     """
     plain = {_WRAPPERS.sub("", name): tensor for name, tensor in state.items()}
@@ -118,7 +116,7 @@ def _read_marker(state: Mapping[str, Tensor], *, is_token: bool) -> str | None:
     }
     if frozenset(parts) not in known:
         found = ", ".join(sorted(parts)) or "nothing"
-        reason = f"its spans are made of parts that this package does not have ({found})"
+        reason = f"the parts of their span scorer are not supported ({found})"
         raise ValueError(Errors.SM106.format(reason=reason))
     return known[frozenset(parts)]
 

@@ -1,8 +1,8 @@
-"""Scores of words: for each label, is this where a span starts, ends, or goes on?
+"""Scores of words: for each label, whether a span starts, ends or continues at the word.
 
 The published form concatenates ``[t1 ; l1 ; t2 * l2]`` for every word and label and sends it
-through two layers. The first of them is linear in its three parts, so the word's and the label's
-part are computed once each; only that of the product is left for every pair.
+through two layers. The first of them is linear in its three parts, so the part of the word and
+that of the label are computed once each; only that of the product remains for every pair.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class TokenScorer(nn.Module):
 
     Args:
         width: Width of words and labels.
-        dropout: Rate in training.
+        dropout: Dropout rate in training.
     """
 
     def __init__(self, width: int, *, dropout: float) -> None:
@@ -39,16 +39,16 @@ class TokenScorer(nn.Module):
     def forward(
         self, words: Tensor, lengths: Sequence[int], labels: Tensor, slices: Sequence[slice]
     ) -> list[Tensor]:
-        """Score every word of every row.
+        """Score every word of every sequence.
 
         Args:
-            words: Words of all rows. *Shape:* (total, width).
-            lengths: Words of each row.
-            labels: Labels of all rows. *Shape:* (total labels, width).
-            slices: Which of the labels belong to each row.
+            words: Words of all sequences. *Shape:* (total, width).
+            lengths: Number of words of each sequence.
+            labels: Labels of all sequences. *Shape:* (total labels, width).
+            slices: Which of the labels belong to each sequence.
 
         Returns:
-            One tensor a row. *Shape:* (words, labels, 3): start, end, inside.
+            One tensor per sequence. *Shape:* (words, labels, 3): start, end, inside.
         """
         inner = self.out_mlp.inner
         of_word, of_label, of_pair = torch.split(inner.weight, self.width, dim=1)
@@ -59,11 +59,11 @@ class TokenScorer(nn.Module):
         label_part = F.linear(label, of_label)
         factors = torch.split(token_factor, sizes)
         return [
-            self._score_row(part, factor, label_part[which], label_factor[which], of_pair)
+            self._score_sequence(part, factor, label_part[which], label_factor[which], of_pair)
             for part, factor, which in zip(token_part, factors, slices, strict=True)
         ]
 
-    def _score_row(
+    def _score_sequence(
         self,
         part: Tensor,
         factor: Tensor,

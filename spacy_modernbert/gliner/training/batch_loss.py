@@ -1,4 +1,4 @@
-"""Rows through the network: what they cost, and what a model would answer."""
+"""Training sequences through the network: their loss, and targets of distillation."""
 
 from __future__ import annotations
 
@@ -11,107 +11,108 @@ from torch import Tensor
 from ...text.batching import batch_by_budget
 from ..inference.model import GlinerModel
 from .collator import TrainingSequence
-from .losses import LossConfig, total_loss
+from .config import LossConfig
+from .losses import total_loss
 from .targets import Targets
 
-# Pieces whose intermediate results are held for the backward pass. Gradients of a larger batch are
-# added up part by part.
-HELD = 4096
+# Pieces that go through the network at a time with gradients. A larger batch is divided, and the
+# gradients of its parts are added up.
+GRADIENT_PIECES = 4096
 
 
-def answer(
-    model: GlinerModel,
-    lessons: Sequence[TrainingSequence],
-    words: Sequence[str],
+def distillation_targets(
+    teacher: GlinerModel,
+    sequences: Sequence[TrainingSequence],
+    label_texts: Sequence[str],
     *,
     weight: float = 1.0,
-    held: int = HELD,
+    max_pieces: int = GRADIENT_PIECES,
 ) -> list[TrainingSequence]:
-    """Give rows the targets that a model would answer with.
+    """Replace the targets of sequences by the probabilities of the teacher.
 
     Args:
-        model: The model.
-        lessons: The rows.
-        words: Bi-encoders: what is read of the labels, which all rows share.
-        weight: How much each answer counts.
-        held: Pieces that go through the network at a time.
+        teacher: The frozen model.
+        sequences: The sequences.
+        label_texts: Bi-encoders: the label texts, which all sequences share.
+        weight: Weight of each target.
+        max_pieces: Most pieces that go through the network at a time.
 
     Returns:
-        In the same order, with probabilities as targets.
+        The sequences in the same order.
     """
-    taught = list(lessons)
+    distilled = list(sequences)
     with torch.no_grad():
-        vectors = model.encode_labels(words) if model.config.is_bi else None
-        for group in row_groups(model, lessons, held):
-            features = model.network.encode([lessons[i].row for i in group], vectors)
-            for i, scores in zip(group, model.network.score_rows(features), strict=True):
+        vectors = teacher.encode_labels(label_texts) if teacher.config.is_bi else None
+        for group in group_sequences(teacher, sequences, max_pieces):
+            features = teacher.network.encode([sequences[i].sequence for i in group], vectors)
+            for i, scores in zip(group, teacher.network(features), strict=True):
                 values = scores.sigmoid().cpu().numpy()
                 targets = Targets(values, np.full_like(values, weight))
-                taught[i] = TrainingSequence(lessons[i].row, targets)
-    return taught
+                distilled[i] = TrainingSequence(sequences[i].sequence, targets)
+    return distilled
 
 
-def loss_scales(lessons: Sequence[TrainingSequence], objective: LossConfig) -> tuple[float, float]:
-    """Factors on the losses of a batch: on that of its rows, and on that of given spans."""
-    if objective.reduction == "sum":
+def loss_scales(sequences: Sequence[TrainingSequence], config: LossConfig) -> tuple[float, float]:
+    """Return the factors of a batch's losses: of all scores, and of those of candidates."""
+    if config.reduction == "sum":
         return 1.0, 1.0
-    rows = sum(lesson.targets.count for lesson in lessons)
-    given = [lesson.given_targets for lesson in lessons]
-    spans = sum(int((targets.weights > 0).sum()) for targets in given if targets is not None)
-    return 1.0 / max(rows, 1), 1.0 / max(spans, 1)
+    scores = sum(one.targets.count for one in sequences)
+    targets = [one.candidate_targets for one in sequences if one.candidate_targets is not None]
+    candidates = sum(int((one.weights > 0).sum()) for one in targets)
+    return 1.0 / max(scores, 1), 1.0 / max(candidates, 1)
 
 
 def batch_loss(
     model: GlinerModel,
-    lessons: Sequence[TrainingSequence],
-    objective: LossConfig,
+    sequences: Sequence[TrainingSequence],
+    config: LossConfig,
     vectors: Tensor | None = None,
     scales: tuple[float, float] = (1.0, 1.0),
     *,
     dropout: float = 0.0,
 ) -> Tensor:
-    """Give the loss of rows that go through the network together.
+    """Compute the loss of sequences that go through the network together.
 
     Args:
         model: The model.
-        lessons: The rows; at least one.
-        objective: The loss.
-        vectors: Bi-encoders: vectors of the labels of all rows. *Shape:* (labels, width).
-        scales: What `loss_scales` gave for the whole batch.
+        sequences: The sequences; at least one.
+        config: The loss.
+        vectors: Bi-encoders: vectors of the labels of all sequences. *Shape:* (labels, width).
+        scales: The output of `loss_scales` for the whole batch.
         dropout: Least dropout rate of the encoder in training.
 
     Returns:
         *Shape:* (), float32.
     """
     network = model.network
-    features = network.encode([lesson.row for lesson in lessons], vectors, dropout=dropout)
-    targets = [lesson.targets for lesson in lessons]
-    loss = scales[0] * _loss(network.score_rows(features), targets, objective)
-    scores, given_targets = [], []
-    for (words, labels), lesson in zip(features.split(), lessons, strict=True):
-        given = lesson.given
-        if given is not None and lesson.given_targets is not None and len(given.starts):
-            starts, ends = (
-                torch.from_numpy(bound.astype(np.int64)).to(words.device)
-                for bound in (given.starts, given.ends)
-            )
-            scores.append(network.score_spans(words, labels, starts, ends))
-            given_targets.append(lesson.given_targets)
+    features = network.encode([one.sequence for one in sequences], vectors, dropout=dropout)
+    loss = scales[0] * _loss(network(features), [one.targets for one in sequences], config)
+    scores, targets = [], []
+    for (words, labels), one in zip(features.split(), sequences, strict=True):
+        if one.candidates is None or one.candidate_targets is None or not len(one.candidates):
+            continue
+        starts, ends = (
+            torch.from_numpy(bound.astype(np.int64)).to(words.device)
+            for bound in (one.candidates.starts, one.candidates.ends)
+        )
+        scores.append(network.score_spans(words, labels, starts, ends))
+        targets.append(one.candidate_targets)
     if scores:
-        loss = loss + scales[1] * _loss(scores, given_targets, objective)
+        loss = loss + scales[1] * _loss(scores, targets, config)
     return loss
 
 
-def row_groups(
-    model: GlinerModel, lessons: Sequence[TrainingSequence], held: int
+def group_sequences(
+    model: GlinerModel, sequences: Sequence[TrainingSequence], max_pieces: int
 ) -> list[list[int]]:
-    """Divide rows into groups that go through the network together: their indices."""
+    """Divide sequences into groups that go through the network together: their indices."""
     padded = model.network.encoder.pads_sequences
-    return batch_by_budget([len(one.row.ids) for one in lessons], budget=held, padded=padded)
+    lengths = [len(one.sequence) for one in sequences]
+    return batch_by_budget(lengths, budget=max_pieces, padded=padded)
 
 
-def _loss(scores: Sequence[Tensor], targets: Sequence[Targets], objective: LossConfig) -> Tensor:
+def _loss(scores: Sequence[Tensor], targets: Sequence[Targets], config: LossConfig) -> Tensor:
     device = scores[0].device
     values = [torch.from_numpy(one.values).to(device) for one in targets]
     weights = [torch.from_numpy(one.weights).to(device) for one in targets]
-    return total_loss(scores, values, weights, objective)
+    return total_loss(scores, values, weights, config)

@@ -35,8 +35,8 @@ class AnnotatedText:
     Attributes:
         text: The words.
         spans: The annotated spans.
-        labels: All labels that annotators looked for. What is not in here may well be in the text,
-            so it is no negative. None: nobody said; any other label may be taken for absent.
+        labels: All labels that annotators looked for. Any other label may well be in the text, so
+            it is no negative. None: not known; any other label may count as absent.
         unknown: Words that annotators did not look at: a span that touches one is no negative.
             *Shape:* (words,), bool; None: they looked at all.
     """

@@ -1,4 +1,4 @@
-"""A new GLiNER: an encoder that knows its language, and a head that knows nothing yet."""
+"""A new GLiNER: a pretrained encoder with a head that is still untrained."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..modeling.config import TOKEN_LEVEL, GlinerConfig
 from ..modeling.network import Gliner
 from ..modeling.structure import EMBEDDINGS, TEXT, Structure
 
-Kind: TypeAlias = Literal["span", "token"]
+Head: TypeAlias = Literal["span", "token"]
 _TOKENIZER = "tokenizer.json"
 
 
@@ -28,7 +28,7 @@ def new_gliner(
     text: Checkpoint,
     labels: Checkpoint | None = None,
     *,
-    kind: Kind = "span",
+    head: Head = "span",
     max_width: int = 12,
     max_len: int = 384,
     width: int | None = None,
@@ -37,25 +37,25 @@ def new_gliner(
     names: tuple[str, str] = ("", "labels"),
     seed: int = 0,
 ) -> GlinerModel:
-    """Build a GLiNER whose head is to be learnt.
+    """Build a GLiNER with an untrained head.
 
     Args:
-        text: The encoder, which becomes a part of the model.
-        labels: A second one, for labels: a bi-encoder. None: labels are read along with the text.
-        kind: Whether spans are scored, or words.
+        text: The text encoder, which becomes a part of the model.
+        labels: The label encoder of a bi-encoder. None: labels are read along with the text.
+        head: Whether the head scores spans, or words.
         max_width: Most words of a span.
-        max_len: Most words of a row.
+        max_len: Most words of a window.
         width: Width of words and labels behind the encoders. None: that of the text encoder.
-        dropout: Rate in the head.
+        dropout: Dropout rate of the head.
         rnn_layers: Layers of an LSTM over the words; a bi-encoder has none.
         names: Names of the two encoders, as a record.
-        seed: Of the random weights; torch's own generator is left alone.
+        seed: Seed of the random weights. The state of torch's own generator does not change.
     """
     config = GlinerConfig.from_dict(
         {
             "model_name": names[0],
             "labels_encoder": None if labels is None else names[1],
-            "span_mode": TOKEN_LEVEL if kind == "token" else "markerV0",
+            "span_mode": TOKEN_LEVEL if head == "token" else "markerV0",
             "max_width": max_width,
             "max_len": max_len,
             "hidden_size": width or text.encoder.hidden_size,
@@ -65,7 +65,7 @@ def new_gliner(
     tokenizer, encoder = text.tokenizer, text.encoder
     if labels is None:
         tokenizer = _add_markers(tokenizer, marker_names(config)[:2])
-        encoder = _widen(encoder, tokenizer, marker_names(config)[:2], seed=seed)
+        encoder = _add_embeddings(encoder, tokenizer, marker_names(config)[:2], seed=seed)
     config = GlinerConfig.from_dict(
         {
             **config.to_dict(),
@@ -73,10 +73,11 @@ def new_gliner(
             "labels_encoder_config": None if labels is None else labels.encoder.config.to_dict(),
         }
     )
-    own = None if labels is None else labels.encoder
-    structure = _structure(config, encoder, own, 0 if labels is not None else rnn_layers)
+    label_encoder = None if labels is None else labels.encoder
+    layers = rnn_layers if labels is None else 0
+    structure = _structure(config, encoder, label_encoder, layers)
     with seeded(torch.device("cpu"), seed):
-        network = Gliner(config, structure, encoder, own).eval()
+        network = Gliner(config, structure, encoder, label_encoder).eval()
     return GlinerModel(network, tokenizer, None if labels is None else labels.tokenizer)
 
 
@@ -98,7 +99,7 @@ def _structure(
 
 
 def _add_markers(tokenizer: PieceTokenizer, names: tuple[str, ...]) -> PieceTokenizer:
-    """The same tokenizer with two more pieces, which no text can reach."""
+    """Return the tokenizer with two more pieces, which no text can reach."""
     files: dict[str, str] = json.loads(tokenizer.to_bytes())
     extended = Tokenizer.from_str(files[_TOKENIZER])
     extended.add_special_tokens([AddedToken(n, special=True, normalized=False) for n in names])
@@ -107,10 +108,10 @@ def _add_markers(tokenizer: PieceTokenizer, names: tuple[str, ...]) -> PieceToke
     return PieceTokenizer(encoded, markers=marker_names(GlinerConfig()))
 
 
-def _widen(
+def _add_embeddings(
     encoder: Encoder, tokenizer: PieceTokenizer, names: tuple[str, ...], *, seed: int
 ) -> Encoder:
-    """The same encoder with embeddings for new pieces, drawn from among those that it has."""
+    """Return the encoder with embeddings for new pieces, distributed like those that it has."""
     state = {name: tensor.detach() for name, tensor in encoder.state_dict().items()}
     key, table = _embeddings(state)
     ids = [index for index in map(tokenizer.token_id, names) if index is not None]
@@ -126,5 +127,5 @@ def _widen(
 
 
 def _embeddings(state: Mapping[str, Tensor]) -> tuple[str, Tensor]:
-    """The table of piece embeddings of an encoder, with its name."""
+    """Return the piece embeddings of an encoder, with their name."""
     return next((name, table) for name, table in state.items() if EMBEDDINGS.match(TEXT + name))

@@ -1,57 +1,43 @@
-"""Which weights learn, and at which of the rates."""
+"""Which weights are trained, and at which learning rate."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
-from torch import nn
-
+from ...encoder.optimizer import decay_groups
 from ..modeling.network import Gliner
 from ..modeling.structure import EMBEDDINGS, LABELS, TEXT
-from .schedule import Schedule
+from .config import Freezable, GlinerOptimizerConfig
 
-Freezable: TypeAlias = Literal["embeddings", "encoder", "labels_encoder"]
+_ENCODERS: dict[Freezable, str] = {"encoder": TEXT, "labels_encoder": LABELS}
 
 
 def parameter_groups(
-    network: Gliner, schedule: Schedule, freeze: Iterable[Freezable] = ()
+    network: Gliner, config: GlinerOptimizerConfig, freeze: Sequence[Freezable] = ()
 ) -> list[dict[str, Any]]:
-    """Divide the weights of a network for an optimiser, and freeze some of them.
+    """Divide the weights of a network for an optimizer, and freeze some of them.
 
-    What only sits between an encoder and the head (projections, the fuser of layers) learns with
-    the head: on a new model it starts from nothing, as the head does.
+    Layers between an encoder and the head (projections, the fuser of layers) are trained with the
+    head: in a new model they start at random, as the head does.
 
     Args:
         network: The network.
-        schedule: Gives the rates.
-        freeze: Parts that stay as they are. ``embeddings`` are the text encoder's, of pieces.
+        config: Learning rates and weight decay.
+        freeze: Parts that stay as they are. ``embeddings`` are those of the text encoder's pieces.
 
     Returns:
-        Groups as torch's optimisers take them; none is empty.
+        Groups as torch's optimizers take them; none is empty.
     """
-    frozen = _frozen(set(freeze))
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    frozen = tuple(prefix for part, prefix in _ENCODERS.items() if part in freeze)
+    encoders, head = [], []
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(not name.startswith(frozen) and not _is_table(name, freeze))
-        if parameter.requires_grad:
-            key = name.startswith((TEXT, LABELS)), parameter.dim() > 1
-            groups.setdefault(key, []).append(parameter)
+        is_embedding = "embeddings" in freeze and EMBEDDINGS.match(name) is not None
+        parameter.requires_grad_(not is_embedding and not name.startswith(frozen))
+        (encoders if name.startswith((TEXT, LABELS)) else head).append(parameter)
     return [
-        {
-            "params": parameters,
-            "lr": schedule.encoder_rate if in_encoder else schedule.head_rate,
-            "weight_decay": (schedule.encoder_decay if in_encoder else schedule.head_decay)
-            * is_matrix,
-        }
-        for (in_encoder, is_matrix), parameters in groups.items()
+        *decay_groups(encoders, learn_rate=config.learn_rate, weight_decay=config.weight_decay),
+        *decay_groups(
+            head, learn_rate=config.head_learn_rate, weight_decay=config.head_weight_decay
+        ),
     ]
-
-
-def _frozen(parts: set[Freezable]) -> tuple[str, ...]:
-    prefixes: dict[Freezable, str] = {"encoder": TEXT, "labels_encoder": LABELS}
-    return tuple(prefix for part, prefix in prefixes.items() if part in parts)
-
-
-def _is_table(name: str, freeze: Iterable[Freezable]) -> bool:
-    return "embeddings" in freeze and EMBEDDINGS.match(name) is not None

@@ -1,8 +1,8 @@
-"""What a model should have said: annotated spans as targets, with a weight for each.
+"""Targets of training: annotated spans as values for every score, with a weight for each.
 
-A span model is asked about every span up to its greatest width, a token model whether each word
-starts, ends or continues a span. The targets of a row lie in the order in which
-`Gliner.score_rows` gives its scores. Where nobody knows the answer, the weight is 0.
+A span model scores every span up to its greatest width, a token model for each word whether a span
+starts, ends or continues there. The targets of a sequence have the layout of the scores of
+`Gliner.forward`. Where the annotation does not tell the value, the weight is 0.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..modeling.span_edges import span_count
+from ..modeling.span_layout import count_spans, span_bounds, span_indices
+from .config import LossConfig, Masking
 from .dataset import AnnotatedSpan, Bools
-from .losses import Floats, LossConfig, keep_negatives
+
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """What the scores of one row should be.
+    """Targets of the scores of one sequence.
 
     Attributes:
         values: 0 or 1. *Shape:* (spans, labels) or (words, labels, 3), float32.
-        weights: How much each counts. In the same shape.
+        weights: How much each counts. The same shape.
     """
 
     values: Floats
@@ -32,46 +34,28 @@ class Targets:
 
     @property
     def count(self) -> int:
-        """What a mean loss is a mean over: spans, or words and labels, that are known at all."""
-        known = self.weights > 0
-        return int(known.any(axis=-1).sum())
+        """Number of spans (token models: of words and labels) with any known value."""
+        return int((self.weights > 0).any(axis=-1).sum())
 
 
 @dataclass
 class Coverage:
-    """How many of the annotated spans a model can learn, and what became of the rest.
+    """How many of the annotated spans a model can learn.
 
     Attributes:
-        learnt: Spans that are in the targets.
+        learned: Spans that are in the targets.
         too_wide: Spans of more words than the model's greatest width, by label.
-        cut: Spans that no window of their text holds, by label.
+        cut: Spans that no window of their text contains, by label.
     """
 
-    learnt: int = 0
+    learned: int = 0
     too_wide: dict[str, int] = field(default_factory=dict)
     cut: dict[str, int] = field(default_factory=dict)
 
     @property
     def lost(self) -> int:
-        """All spans that cannot be learnt."""
+        """All spans that cannot be learned."""
         return sum(self.too_wide.values()) + sum(self.cut.values())
-
-
-def span_places(starts: Sequence[int], ends: Sequence[int], n_words: int) -> NDArray[np.int64]:
-    """Where spans are in a row's scores: those of one word first, then those of two ...
-
-    Args:
-        starts: First word of each span. *Shape:* (spans,).
-        ends: End of each, exclusive, within the row. *Shape:* (spans,).
-        n_words: Words of the row.
-
-    Returns:
-        *Shape:* (spans,), int64.
-    """
-    first = np.asarray(starts, dtype=np.int64)
-    wider = np.asarray(ends, dtype=np.int64) - first - 1
-    # Before the spans of w + 1 words: n of one word, n - 1 of two, ..., n - w + 1 of w.
-    return wider * n_words - wider * (wider - 1) // 2 + first
 
 
 def make_targets(
@@ -82,74 +66,95 @@ def make_targets(
     max_width: int | None,
     unknown: Bools | None = None,
     known_labels: Sequence[str] | None = None,
-    objective: LossConfig,
+    config: LossConfig,
     rng: np.random.Generator,
 ) -> Targets:
-    """Make the targets of one row.
+    """Make the targets of one sequence.
 
     Args:
-        spans: Annotated spans; some may leave the row, or be wider than the model knows.
-        labels: The labels of the row, in order. Spans of others are left out.
-        n_words: Words of the row.
+        spans: Annotated spans; some may reach out of the sequence, or be too wide for the model.
+        labels: The labels of the sequence, in order. Spans of other labels are left out.
+        n_words: Number of words of the sequence.
         max_width: Most words of a span; None for token models.
-        unknown: Words nobody looked at. *Shape:* (n_words,).
-        known_labels: Labels that annotators looked for; None: all. The others count nothing.
-        objective: Gives weights.
+        unknown: Words that annotators did not look at. *Shape:* (n_words,).
+        known_labels: Labels that annotators looked for; None: all. Other labels have no negatives.
+        config: The loss, for the weights.
         rng: Draws the negatives that count.
     """
     column = {label: i for i, label in enumerate(labels)}
-    held = [span for span in spans if span.label in column]
-    # A span that is only partly here: its words may not be taken for nothing.
+    # A span that is only partly in the sequence: its words must not count as negatives.
     hidden = np.zeros(n_words, dtype=bool) if unknown is None else unknown.copy()
     whole = []
-    for span in held:
+    for span in spans:
+        if span.label not in column:
+            continue
         if span.start >= 0 and span.end <= n_words:
             whole.append(span)
         else:
             hidden[max(span.start, 0) : max(span.end, 0)] = True
-    index = [column[span.label] for span in whole]
+    columns = [column[span.label] for span in whole]
     if max_width is None:
-        values, blind = _token_values(whole, index, n_words, len(labels)), hidden
+        values, is_unknown = _token_values(whole, columns, n_words, len(labels)), hidden
     else:
-        values = _span_values(whole, index, n_words, len(labels), max_width)
-        blind = _touching(hidden, max_width)
-    weights = keep_negatives(values, objective, rng)
-    weights[blind] *= values[blind] > 0
+        values = _span_values(whole, columns, n_words, len(labels), max_width)
+        is_unknown = _touching(hidden, max_width)
+    weights = draw_weights(values, config, rng)
+    weights[is_unknown] *= values[is_unknown] > 0
     if known_labels is not None:
-        looked_for = np.isin(labels, list(known_labels)) | (np.isin(range(len(labels)), index))
+        looked_for = np.isin(labels, list(known_labels)) | np.isin(range(len(labels)), columns)
         weights[:, ~looked_for] = 0.0
-    if objective.width_weight and max_width is not None:
-        weights *= np.where(values > 0, 1 + np.log(_widths(n_words, max_width))[:, None], 1)
+    if config.width_weight and max_width is not None:
+        starts, ends = span_bounds(n_words, max_width)
+        weights *= np.where(values > 0, 1 + np.log(ends - starts)[:, None], 1)
     return Targets(values, weights.astype(np.float32))
 
 
-def _widths(n_words: int, max_width: int) -> NDArray[np.int64]:
-    """Words of each span of a row. *Shape:* (spans,)."""
-    widths = np.arange(1, min(max_width, n_words) + 1)
-    return np.repeat(widths, n_words - widths + 1)
+def draw_weights(values: Floats, config: LossConfig, rng: np.random.Generator) -> Floats:
+    """Draw which elements count.
+
+    Args:
+        values: Targets, 0 or 1. *Shape:* (spans, labels) or (words, labels, 3).
+        config: The share of negatives that count, and the unit in which they are left out.
+        rng: The random generator.
+
+    Returns:
+        1 where an element counts, 0 where it does not. The same shape.
+    """
+    if config.keep_negatives >= 1.0:
+        return np.ones_like(values)
+    axes: dict[Masking, tuple[int, ...]] = {
+        "element": (),
+        "label": tuple(axis for axis in range(values.ndim) if axis != 1),
+        "span": tuple(range(1, values.ndim)),
+    }
+    # A label or span with any positive keeps all its elements. Those of the others are drawn one
+    # by one.
+    may_go = values.sum(axis=axes[config.masking], keepdims=True) == 0
+    is_drawn = rng.random(values.shape, dtype=np.float32) < config.keep_negatives
+    return np.where(may_go, is_drawn, True).astype(np.float32)
 
 
 def _span_values(
     spans: Sequence[AnnotatedSpan],
-    index: Sequence[int],
+    columns: Sequence[int],
     n_words: int,
     n_labels: int,
     max_width: int,
 ) -> Floats:
     """*Shape:* (spans, labels)."""
-    values = np.zeros((span_count(n_words, max_width), n_labels), dtype=np.float32)
-    fits = [(s, i) for s, i in zip(spans, index, strict=True) if s.end - s.start <= max_width]
-    places = span_places([s.start for s, _ in fits], [s.end for s, _ in fits], n_words)
+    values = np.zeros((count_spans(n_words, max_width), n_labels), dtype=np.float32)
+    fits = [(s, i) for s, i in zip(spans, columns, strict=True) if s.end - s.start <= max_width]
+    places = span_indices([s.start for s, _ in fits], [s.end for s, _ in fits], n_words)
     values[places, [i for _, i in fits]] = 1.0
     return values
 
 
 def _token_values(
-    spans: Sequence[AnnotatedSpan], index: Sequence[int], n_words: int, n_labels: int
+    spans: Sequence[AnnotatedSpan], columns: Sequence[int], n_words: int, n_labels: int
 ) -> Floats:
     """*Shape:* (words, labels, 3): start, end, inside."""
     values = np.zeros((n_words, n_labels, 3), dtype=np.float32)
-    for span, label in zip(spans, index, strict=True):
+    for span, label in zip(spans, columns, strict=True):
         values[span.start, label, 0] = 1.0
         values[span.end - 1, label, 1] = 1.0
         values[span.start : span.end, label, 2] = 1.0
@@ -157,9 +162,7 @@ def _token_values(
 
 
 def _touching(hidden: Bools, max_width: int) -> Bools:
-    """Which spans of a row touch a hidden word. *Shape:* (words,) to (spans,)."""
+    """Return which spans of a sequence touch a hidden word. *Shape:* (words,) to (spans,)."""
     before = np.concatenate([[0], hidden.cumsum()])
-    n_words = len(hidden)
-    widths = range(1, min(max_width, n_words) + 1)
-    counts = [before[width:] - before[: n_words + 1 - width] for width in widths]
-    return np.concatenate([np.zeros(0, dtype=np.int64), *counts]) > 0
+    starts, ends = span_bounds(len(hidden), max_width)
+    return before[ends] > before[starts]

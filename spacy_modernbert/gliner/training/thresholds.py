@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Choice:
-    """A threshold, and what it gives on the texts it was chosen on.
+    """A threshold, and its F-score on the texts it was chosen on.
 
     Attributes:
         threshold: Least probability, exclusive.
-        f: F of the spans above it, 0 to 1.
+        f: F-score of the spans above it, 0 to 1.
     """
 
     threshold: float
@@ -24,20 +24,20 @@ class Choice:
 def choose_threshold(
     scores: NDArray[np.floating], is_right: NDArray[np.bool_], n_gold: int, *, default: float
 ) -> Choice:
-    """Choose a label's threshold by its F.
+    """Choose the threshold of a label with the best F-score.
 
-    All thresholds that give the same spans are equally good, so the one in the middle between the
-    last span that is taken and the first that is not is chosen.
+    All thresholds that keep the same spans are equally good. The chosen one is in the middle
+    between the scores of the last span that is kept and the first that is not.
 
     Args:
         scores: Probability of each found span. *Shape:* (spans,)
         is_right: Whether it is annotated. *Shape:* (spans,)
-        n_gold: How many spans are annotated.
-        default: The threshold of a label about which the texts say nothing: none of its spans is
-            annotated, or none was found that is.
+        n_gold: Number of annotated spans.
+        default: The threshold of a label without evidence: none of its spans is annotated, or no
+            found span is right.
 
     Returns:
-        The threshold and its F.
+        The threshold and its F-score.
     """
     if not n_gold or not is_right.any():
         return Choice(default, 0.0)

@@ -1,95 +1,82 @@
-"""Training of a GLiNER: one step at a time, no loop of its own."""
+"""Training of a GLiNER: one step at a time, without a loop of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ...encoder.optimizer import Optimizer
 from ...encoder.seeding import seeded
+from ..inference.label_vectors import LabelVectorCache
 from ..inference.model import GlinerModel
-from .batch_loss import HELD, answer, batch_loss, loss_scales, row_groups
+from .batch_loss import (
+    GRADIENT_PIECES,
+    batch_loss,
+    distillation_targets,
+    group_sequences,
+    loss_scales,
+)
 from .collator import TrainingSequence, collate
+from .config import TrainingConfig
 from .dataset import AnnotatedText
-from .label_sampling import LabelSample, LabelSampling, ask, sample_shared_labels
-from .losses import LossConfig
-from .parameters import Freezable, parameter_groups
-from .schedule import Schedule
+from .label_sampling import LabelSample, sample_labels, sample_shared_labels
+from .parameters import parameter_groups
 
-# Label vectors of a frozen label encoder that are kept.
-KEPT_LABELS = 50_000
+# Vectors of a frozen label encoder that are kept.
+KEPT_LABEL_VECTORS = 50_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """How a model is trained.
+class GlinerTrainer:
+    """A model and its optimizer.
 
-    Attributes:
-        schedule: Learning rates.
-        objective: The loss.
-        sampling: Which labels texts are asked about.
-        dropout: Least dropout rate of the encoder; the head has the checkpoint's own.
-        freeze: Parts that stay as they are: ``embeddings``, ``encoder``, ``labels_encoder``.
-        max_words: Most words of a row; None: as many as in the checkpoint's training.
-        seed: Of everything that is drawn.
-    """
-
-    schedule: Schedule = field(default_factory=Schedule)
-    objective: LossConfig = field(default_factory=LossConfig)
-    sampling: LabelSampling = field(default_factory=LabelSampling)
-    dropout: float = 0.0
-    freeze: tuple[Freezable, ...] = ()
-    max_words: int | None = None
-    seed: int = 0
-
-
-class Trainer:
-    """A model and its optimiser.
-
-    The same seed, batches and number of threads give the same weights, bit by bit; torch's global
-    generator is left alone.
+    The same seed, batches and number of threads give the same weights, bit by bit. The state of
+    torch's global generator does not change.
 
     Args:
         model: The model; it is trained in place.
-        course: How.
-        held: Pieces whose intermediate results may be held at a time.
+        config: How to train. Label texts and rehearsal are up to the caller.
+        max_words: Most words of a window. Default: as many as in the checkpoint's training.
+        max_pieces: Most pieces that go through the network at a time.
+
+    Attributes:
+        optimizer: The optimizer.
     """
 
     def __init__(
-        self, model: GlinerModel, course: TrainingConfig | None = None, *, held: int = HELD
+        self,
+        model: GlinerModel,
+        config: TrainingConfig | None = None,
+        *,
+        max_words: int | None = None,
+        max_pieces: int = GRADIENT_PIECES,
     ) -> None:
         self.model = model
-        self.course = course or TrainingConfig()
-        self.steps = 0
+        self.config = config or TrainingConfig()
+        self.max_words = max_words
+        self.max_pieces = max_pieces
         self.batches = 0
-        self._held = held
-        self._pooled: dict[str, Tensor] = {}
+        self._pooled = LabelVectorCache(KEPT_LABEL_VECTORS)
         network = model.network
         for encoder in (network.encoder, network.labels_encoder):
             if encoder is not None:
                 encoder.prepare_training_()
-        for parameter in network.parameters():
-            # It may look into a file, or into bytes that are not ours to write to.
-            parameter.data = parameter.data.clone()
-        groups = parameter_groups(network, self.course.schedule, self.course.freeze)
-        self.trained: list[nn.Parameter] = [p for group in groups for p in group["params"]]
-        self._rates = [group["lr"] for group in groups]
-        self._optimizer = torch.optim.AdamW(groups, fused=True)
+        groups = parameter_groups(network, self.config.optimizer, self.config.freeze)
+        self.optimizer = Optimizer(groups, self.config.optimizer)
 
-    def step(self, texts: Sequence[AnnotatedText], *, pool: Sequence[str] = ()) -> float:
+    def step(self, texts: Sequence[AnnotatedText], *, label_pool: Sequence[str] = ()) -> float:
         """Learn from one batch.
 
         Args:
             texts: The batch.
-            pool: Labels that texts may be asked about; see `sampling.ask`.
+            label_pool: Labels to draw from; see `label_sampling.sample_labels`.
 
         Returns:
             The loss before the step.
         """
-        loss = self.accumulate(texts, pool=pool)
+        loss = self.accumulate(texts, label_pool=label_pool)
         self.update()
         return loss
 
@@ -97,156 +84,143 @@ class Trainer:
         self,
         texts: Sequence[AnnotatedText],
         *,
-        pool: Sequence[str] = (),
+        label_pool: Sequence[str] = (),
         dropout: float | None = None,
     ) -> float:
-        """Add the gradient of one batch to what is there, and leave the weights as they are.
+        """Add the gradient of one batch to those since the last update.
 
         Args:
             texts: The batch.
-            pool: Labels that texts may be asked about; see `sampling.ask`.
-            dropout: In place of the course's.
+            label_pool: Labels to draw from; see `label_sampling.sample_labels`.
+            dropout: Least dropout rate of the encoder. Default: that of the config.
 
         Returns:
             The loss.
         """
         rng = self._next_batch()
-        sampling = self.course.sampling
+        config = self.config.sampling
         if self.model.config.is_bi:
-            asked = [sample_shared_labels(texts, sampling, rng, pool=pool)] * len(texts)
+            shared = sample_shared_labels(texts, config, rng, label_pool=label_pool)
+            samples = [shared] * len(texts)
         else:
-            asked = ask(texts, sampling, rng, pool=pool)
-        return self._learn(self._lessons(texts, asked, rng), asked, dropout)
+            samples = sample_labels(texts, config, rng, label_pool=label_pool)
+        return self._add_gradients(self._collate(texts, samples, rng), samples, dropout)
 
     def rehearse(
         self,
         texts: Sequence[AnnotatedText],
         labels: Sequence[str],
-        before: GlinerModel,
+        teacher: GlinerModel,
         *,
         weight: float = 1.0,
         dropout: float | None = None,
     ) -> float:
-        """Add the gradient that holds the model to what it said before it was trained.
+        """Add the gradient that holds the model to the scores of the teacher.
 
-        Both are asked about the same labels, and the older one's probabilities are the targets
-        (arXiv 1606.09282). So what is known about labels that are not trained stays.
+        Both read the same labels, and the teacher's probabilities are the targets (arXiv
+        1606.09282). So the model keeps what it knows about labels that are not trained.
 
         Args:
-            texts: Any texts; their annotation plays no part.
-            labels: What the model reads of labels that shall not be forgotten; some are drawn.
-            before: The model as it was, of the same kind.
-            weight: How much this counts beside what is learnt.
-            dropout: In place of the course's.
+            texts: Any texts; their annotation is ignored.
+            labels: Label texts that must not be forgotten; some are drawn.
+            teacher: The frozen model from before the training, of the same kind.
+            weight: Weight of this loss beside that of the annotation.
+            dropout: Least dropout rate of the encoder. Default: that of the config.
 
         Returns:
             The loss.
         """
         rng = self._next_batch()
-        words = tuple(dict.fromkeys(labels))
-        drawn = rng.permutation(len(words))[: self.course.sampling.max_types].tolist()
-        chosen = tuple(words[i] for i in drawn)
-        asked = [LabelSample(chosen, chosen)] * len(texts)
+        distinct = list(dict.fromkeys(labels))
+        drawn = rng.permutation(len(distinct))[: self.config.sampling.max_types].tolist()
+        chosen = tuple(distinct[i] for i in drawn)
+        samples = [LabelSample(chosen, chosen)] * len(texts)
         plain = [AnnotatedText(text.text, []) for text in texts]
-        lessons = self._lessons(plain, asked, rng)
-        taught = answer(before, lessons, asked[0].words, weight=weight, held=self._held)
-        return self._learn(taught, asked, dropout)
+        sequences = distillation_targets(
+            teacher,
+            self._collate(plain, samples, rng),
+            chosen,
+            weight=weight,
+            max_pieces=self.max_pieces,
+        )
+        return self._add_gradients(sequences, samples, dropout)
 
     def update(self) -> float:
         """Change the weights by the gradients that were added up.
 
-        A gradient with a value that is no number changes nothing, and is forgotten.
-
         Returns:
-            The length of the gradient before it was clipped.
+            The length of the gradient before it was clipped; see `Optimizer.step`.
         """
-        if all(parameter.grad is None for parameter in self.trained):
-            return 0.0
-        norm, longest = self._length(), self.course.schedule.clip
-        if norm > longest:
-            nn.utils.clip_grads_with_norm_(self.trained, longest, torch.tensor(norm))
-        factor = self.course.schedule.factor(self.steps)
-        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
-            group["lr"] = rate * factor
-        if np.isfinite(norm):
-            self._optimizer.step()
-        self._optimizer.zero_grad()
-        self.steps += 1
-        return norm
-
-    def _length(self) -> float:
-        """Length of the gradient of all weights together."""
-        gradients = [p.grad for p in self.trained if p.grad is not None]
-        return float(nn.utils.get_total_norm(gradients))
+        return self.optimizer.step()
 
     def _next_batch(self) -> np.random.Generator:
         self.batches += 1
-        return np.random.default_rng((self.course.seed, self.batches))
+        return np.random.default_rng((self.config.seed, self.batches))
 
-    def _lessons(
-        self, texts: Sequence[AnnotatedText], asked: Sequence[LabelSample], rng: np.random.Generator
+    def _collate(
+        self,
+        texts: Sequence[AnnotatedText],
+        samples: Sequence[LabelSample],
+        rng: np.random.Generator,
     ) -> list[TrainingSequence]:
         return collate(
             self.model,
             texts,
-            asked,
-            objective=self.course.objective,
+            samples,
+            config=self.config.loss,
             rng=rng,
-            max_words=self.course.max_words,
+            max_words=self.max_words,
         )
 
-    def _learn(
+    def _add_gradients(
         self,
-        lessons: Sequence[TrainingSequence],
-        asked: Sequence[LabelSample],
+        sequences: Sequence[TrainingSequence],
+        samples: Sequence[LabelSample],
         dropout: float | None,
     ) -> float:
-        """Add up the gradients of a batch."""
-        if not lessons:
+        """Add up the gradients of a batch. Returns the loss."""
+        if not sequences:
             return 0.0
         network = self.model.network
-        rate = self.course.dropout if dropout is None else dropout
+        rate = (self.config.dropout or 0.0) if dropout is None else dropout
         vectors = None
         network.train()
-        with seeded(network.device, self.course.seed, self.batches):
+        with seeded(network.device, self.config.seed, self.batches):
             if self.model.config.is_bi:
-                vectors = self._label_vectors(asked[0], rate)
-            loss = self._backward(lessons, vectors, rate)
+                vectors = self._label_vectors(samples[0].label_texts, rate)
+            loss = self._backward(sequences, vectors, rate)
         network.eval()
         return loss
 
     def _backward(
-        self, lessons: Sequence[TrainingSequence], vectors: Tensor | None, dropout: float
+        self, sequences: Sequence[TrainingSequence], vectors: Tensor | None, dropout: float
     ) -> float:
-        """Add up gradients, whatever the size of the batch."""
+        """Add up the gradients of a batch of any size, part by part."""
         shared = None if vectors is None else vectors.detach().requires_grad_(vectors.requires_grad)
-        scales = loss_scales(lessons, self.course.objective)
+        scales = loss_scales(sequences, self.config.loss)
         total = 0.0
-        for group in row_groups(self.model, lessons, self._held):
-            part = [lessons[i] for i in group]
-            loss = batch_loss(
-                self.model, part, self.course.objective, shared, scales, dropout=dropout
-            )
+        for group in group_sequences(self.model, sequences, self.max_pieces):
+            part = [sequences[i] for i in group]
+            loss = batch_loss(self.model, part, self.config.loss, shared, scales, dropout=dropout)
             loss.backward()
             total += float(loss.detach())
         if vectors is not None and shared is not None and shared.grad is not None:
             vectors.backward(shared.grad)
         return total
 
-    def _label_vectors(self, asked: LabelSample, dropout: float) -> Tensor:
-        """Vectors of a batch's labels; a label encoder that does not learn reads each only once."""
-        network, words = self.model.network, list(asked.words)
-        if "labels_encoder" not in self.course.freeze:
-            rows = self.model.label_rows(words)
-            return network.encode_labels(rows, dropout=dropout)
-        new = [word for word in words if word not in self._pooled]
-        if new:
-            if len(self._pooled) + len(new) > KEPT_LABELS:
-                self._pooled.clear()
-                new = words
-            network.eval()
-            with torch.no_grad():
-                pooled = network.pool_labels(self.model.label_rows(new))
-            network.train()
-            self._pooled.update(zip(new, pooled, strict=True))
-        return network.project_labels(torch.stack([self._pooled[word] for word in words]))
+    def _label_vectors(self, label_texts: Sequence[str], dropout: float) -> Tensor:
+        """Compute the vectors of a batch's labels; a frozen label encoder reads each label once."""
+        network = self.model.network
+        if "labels_encoder" not in self.config.freeze:
+            sequences = self.model.label_sequences(label_texts)
+            return network.encode_labels(sequences, dropout=dropout)
+        pooled = self._pooled.get(label_texts, self._pool_labels)
+        return network.project_labels(pooled.to(network.device))
+
+    def _pool_labels(self, label_texts: Sequence[str]) -> Tensor:
+        network = self.model.network
+        network.eval()
+        with torch.no_grad():
+            pooled = network.pool_labels(self.model.label_sequences(label_texts))
+        network.train()
+        return pooled

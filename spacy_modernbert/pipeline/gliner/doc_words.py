@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from spacy.tokens import Doc
 from torch import Tensor
 
-from ...gliner.inference.scored_spans import ScoredSpans
-from ...gliner.inference.scoring import CandidateSpans
+from ...gliner.inference.scored_spans import CandidateSpans, ScoredSpans
 from ...gliner.inference.sequences import SplitText
 from ...gliner.inference.words import split_words
 

@@ -11,7 +11,7 @@ from spacy.training import Example
 from ...encoder.checkpoint import load_encoder
 from ...encoder.hub import resolve
 from ...errors import Errors, Warnings
-from ...gliner.training.collator import measure
+from ...gliner.training.collator import count_coverage
 from ...gliner.training.new_model import new_gliner
 from ...gliner.training.similarity_init import init_by_similarity
 from ..checkpoint_model import CheckpointModel
@@ -88,11 +88,11 @@ def warn_of_lost_spans(model: CheckpointModel, batches: Iterable[TrainingBatch])
     unaligned: Counter[str] = Counter()
     learnt = 0
     for batch in batches:
-        coverage = measure(gliner, batch.texts)
+        coverage = count_coverage(gliner, batch.texts)
         wide.update(coverage.too_wide)
         cut.update(coverage.cut)
         unaligned.update(batch.unaligned)
-        learnt += coverage.learnt
+        learnt += coverage.learned
     counts = [counter.total() for counter in (wide, cut, unaligned)]
     if not sum(counts):
         return

@@ -16,7 +16,7 @@ from torch import nn
 
 from ...encoder.precision import Precision
 from ...gliner.checkpoint import serialization
-from ...gliner.checkpoint.convert import load
+from ...gliner.checkpoint.convert import load_any
 from ...gliner.inference.model import GlinerModel
 from ...gliner.inference.predict import find_spans
 from ...gliner.inference.scored_spans import ScoredSpans
@@ -74,23 +74,23 @@ class GlinerFormat:
 
     def load(self, name: str, precision: Precision) -> GlinerModel:
         """Load a checkpoint by folder or hub name, with what it takes from other repositories."""
-        return load(name, precision=precision)
+        return load_any(name, precision=precision)
 
     def from_disk(self, path: Path, precision: Precision) -> GlinerModel:
         """Read a checkpoint folder."""
-        return serialization.load_folder(path, precision=precision)
+        return serialization.load_gliner(path, precision=precision)
 
     def to_disk(self, checkpoint: GlinerModel, path: Path) -> None:
         """Write a checkpoint folder, which upstream gliner loads, too."""
-        serialization.save_folder(checkpoint, path)
+        serialization.save_gliner(checkpoint, path)
 
     def from_bytes(self, data: bytes, precision: Precision) -> GlinerModel:
         """Read what `to_bytes` returned."""
-        return serialization.from_bytes(data, precision=precision)
+        return serialization.gliner_from_bytes(data, precision=precision)
 
     def to_bytes(self, checkpoint: GlinerModel) -> bytes:
         """Return network, configuration and tokenizers as the bytes of a safetensors file."""
-        return serialization.to_bytes(checkpoint)
+        return serialization.gliner_to_bytes(checkpoint)
 
     def network(self, checkpoint: GlinerModel) -> nn.Module:
         """Return the network."""
