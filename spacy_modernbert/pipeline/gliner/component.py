@@ -2,7 +2,6 @@
 
 # No `from __future__ import annotations`: spaCy validates `[initialize]` against these types.
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -329,9 +328,11 @@ class GlinerPipe(TrainablePipe):
         """Take a step: with the component's own AdamW, or with ``sgd`` if ``training`` says so."""
         self.trainer.step(sgd)
 
-    @contextlib.contextmanager
     def use_params(self, params: dict) -> Iterator[None]:
-        """Put averages of the weights in place for a while. spaCy evaluates and saves with them."""
+        """Put averages of the weights in place for a while. spaCy evaluates and saves with them.
+
+        Like spaCy's own it is a generator, not a context manager: spaCy advances it by itself.
+        """
         with self.model.use_params(params):
             self._forget_label_vectors()
             yield
