@@ -57,7 +57,7 @@ def theirs(entities: Sequence[Sequence[dict]]) -> list[list[Entity]]:
 
 
 def same(one: Sequence[Sequence[Entity]], other: Sequence[Sequence[Entity]], tol=1e-4) -> bool:
-    """Whether two predictions have the same entities in the same order, and about the same scores."""
+    """Whether two predictions have the same entities in order, and about the same scores."""
     plain = [[[e[:3] for e in text] for text in found] for found in (one, other)]
     scores = [[e[3] for text in found for e in text] for found in (one, other)]
     return plain[0] == plain[1] and all(abs(a - b) < tol for a, b in zip(*scores, strict=True))

@@ -1,9 +1,7 @@
-"""Oracles: tiny random checkpoints made and answered by upstream gliner, where it is installed."""
+"""Oracles: tiny random checkpoints that upstream gliner builds and runs, where it is installed."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import warnings
 from dataclasses import dataclass
 from functools import cache
@@ -15,8 +13,6 @@ import torch
 
 from spacy_modernbert.gliner.checkpoint.serialization import load_gliner
 from spacy_modernbert.gliner.inference.model import GlinerModel
-
-ORACLE = Path(__file__).parents[3] / "shared" / "bench" / "tiny_gliner.py"
 
 
 @dataclass(frozen=True)
@@ -41,13 +37,9 @@ def _one_thread():
 def oracle():
     """The module that builds tiny checkpoints."""
     pytest.importorskip("gliner")
-    if not ORACLE.is_file():
-        pytest.skip("the script that builds the oracles is not here")
-    spec = importlib.util.spec_from_file_location("tiny_gliner", ORACLE)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["tiny_gliner"] = module
-    spec.loader.exec_module(module)
-    return module
+    from tests.gliner import oracle
+
+    return oracle
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The same answers as upstream gliner, wherever its answers are right."""
+"""The same scores and entities as upstream gliner, wherever those are right."""
 
 import warnings
 
@@ -7,7 +7,7 @@ import torch
 
 from spacy_modernbert.gliner.checkpoint.serialization import load_gliner
 from spacy_modernbert.gliner.inference.words import split_words
-from tests.gliner.answers import logits, on_edge, predict, same, theirs
+from tests.gliner.answers import grid, logits, on_edge, predict, same, theirs
 
 pytest.importorskip("gliner")
 
@@ -57,14 +57,14 @@ EVERY = [
 ]
 
 
-def sane(one, texts):
+def readable(one, texts):
     """Texts that upstream reads whole."""
     longest = one.ours.config.max_len
     return [text for text in texts if len(split_words(text).words) <= longest]
 
 
-def ask(one, oracle, texts, labels, **kwargs):
-    """Upstream's answer; one text at a time where others in a batch change or break it."""
+def upstream_entities(one, oracle, texts, labels, **kwargs):
+    """Upstream's entities; one text at a time where others in a batch change or break them."""
     config = one.theirs.config
     alone = config.fuse_layers or config.represent_spans or config.span_mode == "markerV1"
     if alone:
@@ -75,9 +75,11 @@ def ask(one, oracle, texts, labels, **kwargs):
 @pytest.mark.parametrize(("arch", "backbone", "overrides"), EVERY)
 def test_logits(case, oracle, arch, backbone, overrides):
     one = case(arch, backbone, **overrides)
-    texts = [text for text in sane(one, oracle.TEXTS) if text.strip()]
+    texts = [text for text in readable(one, oracle.TEXTS) if text.strip()]
     ours = logits(one.ours, texts, oracle.LABELS)
     for text, scores in zip(texts, ours, strict=True):
+        if not one.ours.config.is_token:
+            scores = grid(scores, len(split_words(text).words), one.ours.config.max_width)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             expected = oracle.raw_logits(one.theirs, [text], oracle.LABELS)[0]
@@ -95,10 +97,10 @@ def test_entities(case, oracle, arch, backbone, overrides):
     one = case(arch, backbone, **overrides)
     found = 0
     for name, kwargs in oracle.CASES.items():
-        texts = sane(one, oracle.TEXTS)
+        texts = readable(one, oracle.TEXTS)
         edge = on_edge(one.ours, texts, oracle.LABELS, threshold=kwargs["threshold"])
         texts = [text for text, is_on_edge in zip(texts, edge, strict=True) if not is_on_edge]
-        expected = ask(one, oracle, texts, oracle.LABELS, **kwargs)
+        expected = upstream_entities(one, oracle, texts, oracle.LABELS, **kwargs)
         options = {key: value for key, value in kwargs.items() if key != "batch_size"}
         ours = predict(one.ours, texts, oracle.LABELS, **options)
         if one.theirs.config.represent_spans and kwargs.get("multi_label"):
@@ -113,8 +115,8 @@ def test_entities(case, oracle, arch, backbone, overrides):
 def test_labels_with_descriptions(case, oracle, arch, backbone):
     one = case(arch, backbone)
     labels = {"PER": "person", "ORG": "a company or organization", "LOC": "location"}
-    texts = sane(one, oracle.TEXTS)
-    expected = ask(one, oracle, texts, labels, threshold=0.75)
+    texts = readable(one, oracle.TEXTS)
+    expected = upstream_entities(one, oracle, texts, labels, threshold=0.75)
     assert same(predict(one.ours, texts, labels, threshold=0.75), expected)
 
 

@@ -5,7 +5,7 @@ import spacy
 
 from tests.gliner.answers import on_edge, same, theirs
 from tests.gliner.conftest import case, oracle  # noqa: F401 - fixtures
-from tests.gliner.test_parity import ORACLES, ask, sane
+from tests.gliner.test_parity import ORACLES, readable, upstream_entities
 
 CORE = {"uni_span", "uni_token", "bi_span", "bi_token"}
 CASES = [
@@ -47,10 +47,10 @@ def test_golden_cases(case, oracle, arch, backbone):  # noqa: F811
     one = case(arch, backbone)
     total = 0
     for name, kwargs in oracle.CASES.items():
-        texts = sane(one, oracle.TEXTS)
+        texts = readable(one, oracle.TEXTS)
         edge = on_edge(one.ours, texts, oracle.LABELS, threshold=kwargs["threshold"])
         texts = [text for text, is_on_edge in zip(texts, edge, strict=True) if not is_on_edge]
-        expected = ask(one, oracle, texts, oracle.LABELS, **kwargs)
+        expected = upstream_entities(one, oracle, texts, oracle.LABELS, **kwargs)
         nlp = make(
             one.folder,
             oracle.LABELS,
@@ -74,7 +74,7 @@ def test_upstream_loads_the_saved_component(case, oracle, tmp_path, arch):  # no
     nlp = make(one.folder, labels, threshold=0.75)
     nlp.to_disk(tmp_path)
     upstream = oracle.load(tmp_path / "gliner" / "model")
-    texts = sane(one, oracle.TEXTS)
+    texts = readable(one, oracle.TEXTS)
     expected = theirs(oracle.predict(upstream, texts, labels, threshold=0.75))
     assert any(expected)
     assert same(found(nlp.pipe(texts)), expected)

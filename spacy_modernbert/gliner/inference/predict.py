@@ -132,7 +132,7 @@ def _score(
     batch_pieces: int,
 ) -> dict[tuple[int, int, int], ScoredSpans]:
     """Score sequences, those of similar length together. Returns spans by text, group, window."""
-    found = {}
+    found: dict[tuple[int, int, int], ScoredSpans] = {}
     sequences = sorted(sequences, key=_length)
     lengths = [_length(one) for one in sequences]
     for indices in batch_by_budget(lengths, budget=batch_pieces):

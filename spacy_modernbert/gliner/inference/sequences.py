@@ -1,8 +1,8 @@
 """Texts and labels to input sequences, for prediction and for training.
 
 A long text is cut into overlapping windows. Labels that do not fit beside a text are read in
-several groups in prediction (`make_sequences`); training leaves out the last of them (`fit_labels`).
-Everything else is the same for both (`cut_text`).
+several groups in prediction (`make_sequences`); training leaves out the last of them
+(`fit_labels`). Everything else is the same for both (`cut_text`).
 """
 
 from __future__ import annotations

@@ -37,69 +37,16 @@ _UNSUPPORTED = (
 )
 # Settings of training and bookkeeping that published checkpoints carry. A gap in this list costs
 # no more than a warning.
-_IGNORED = frozenset(
-    [
-        "name",
-        "description",
-        "model_type",
-        "architectures",
-        "transformers_version",
-        "unsloth_version",
-        "auto_map",
-        "dtype",
-        "torch_dtype",
-        "transformers.js_config",
-        "version",
-        "has_rnn",
-        "fine_tune",
-        "max_types",
-        "max_neg_type_ratio",
-        "neg_spans_ratio",
-        "id_to_classes",
-        "num_steps",
-        "num_epochs",
-        "shuffle_types",
-        "random_drop",
-        "size_sup",
-        "gamma",
-        "alpha",
-        "masking",
-        "negatives",
-        "label_smoothing",
-        "prob_margin",
-        "use_span_width_weight",
-        "prev_path",
-        "data_path",
-        "root_dir",
-        "device",
-        "adam_epsilon",
-        "adam_beta1",
-        "adam_beta2",
-        "scheduler_type",
-        "optim",
-        "optimizer",
-        "compile_model",
-        "weight_decay",
-        "batch_size",
-        "seed",
-        "fp16",
-        "bf16",
-        "use_lora",
-        "peft_config",
-        "blank_entity_prob",
-        "decoder_mode",
-        "full_decoder_context",
-        "adjacency_loss_coef",
-        "relation_loss_coef",
-        "triples_layer",
-        "rel_token",
-        "rel_token_index",
-        "embed_rel_token",
-        "relations_decoder",
-        "labels_decoder_config",
-        "decoder_loss_coef",
-    ]
-)
+_IGNORED = """
+    name description model_type architectures transformers_version unsloth_version auto_map dtype
+    torch_dtype transformers.js_config version has_rnn fine_tune max_types max_neg_type_ratio
+    neg_spans_ratio id_to_classes num_steps num_epochs shuffle_types random_drop size_sup gamma
+    alpha masking negatives label_smoothing prob_margin use_span_width_weight prev_path data_path
+    root_dir device adam_epsilon adam_beta1 adam_beta2 scheduler_type optim optimizer compile_model
+    weight_decay batch_size seed fp16 bf16 use_lora peft_config blank_entity_prob decoder_mode
+    full_decoder_context adjacency_loss_coef relation_loss_coef triples_layer rel_token
+    rel_token_index embed_rel_token relations_decoder labels_decoder_config decoder_loss_coef
+"""
 _IGNORED_PREFIXES = (
     "_", "lr_", "loss_", "train", "val_", "eval", "save_", "log", "freeze", "learning_rate",
     "warmup_", "max_grad", "token_loss", "span_loss", "others_", "dataset",
@@ -241,7 +188,7 @@ def _refuse_other_kinds(data: Mapping[str, Any]) -> None:
 
 
 def _warn_of_unknown(data: Mapping[str, Any], known: set[str]) -> None:
-    known = known | _IGNORED | {*_UNSUPPORTED, *_OTHER_KINDS, "num_post_fusion_layers"}
+    known = known | {*_IGNORED.split(), *_UNSUPPORTED, *_OTHER_KINDS, "num_post_fusion_layers"}
     unknown = [
         key
         for key, value in data.items()

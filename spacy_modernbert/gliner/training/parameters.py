@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from torch import nn
+
 from ...encoder.optimizer import decay_groups
 from ..modeling.network import Gliner
 from ..modeling.structure import EMBEDDINGS, LABELS, TEXT
@@ -30,7 +32,8 @@ def parameter_groups(
         Groups as torch's optimizers take them; none is empty.
     """
     frozen = tuple(prefix for part, prefix in _ENCODERS.items() if part in freeze)
-    encoders, head = [], []
+    encoders: list[nn.Parameter] = []
+    head: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
         is_embedding = "embeddings" in freeze and EMBEDDINGS.match(name) is not None
         parameter.requires_grad_(not is_embedding and not name.startswith(frozen))
