@@ -1,4 +1,4 @@
-"""A sentence encoder as bytes: one safetensors file, whose header holds all but the weights."""
+"""A sentence encoder as one safetensors file, with all but the weights in its header."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from ...encoder.precision import Precision
 from ...encoder.storage import bytes_to_tensors, tensors_to_bytes
 from ...errors import Errors
 from ...text.tokenizer import PieceTokenizer
-from ..modeling.modules import build_module, module_spec, module_width
-from ..modeling.sentence_encoder import Reading, SentenceEncoder
-from .folder_config import ModuleSpec
+from ..modeling.modules import ModuleSpec, build_module, module_spec, module_width
+from ..modeling.sentence_encoder import InputConfig, SentenceEncoder
 from .read import build_sentence_network
 
 _FORMAT = "spacy_modernbert_sentence"
@@ -24,13 +23,13 @@ _ENCODER, _LAYERS = "encoder.", "layers."
 
 
 def to_bytes(model: SentenceEncoder) -> bytes:
-    """Give weights, configuration and tokenizer as the bytes of one safetensors file."""
+    """Return weights, configuration and tokenizer as the bytes of one safetensors file."""
     header = {
         "config": config_dict(model.encoder),
         "tokenizer": model.tokenizer.to_bytes().decode("utf8"),
         "modes": list(model.pooling.modes),
         "layers": [[spec.kind, dict(spec.settings)] for spec in map(module_spec, model.layers)],
-        "reading": dataclasses.asdict(model.reading),
+        "input": dataclasses.asdict(model.input_config),
     }
     state = {_ENCODER + name: tensor for name, tensor in tensors(model.encoder).items()}
     state.update({_LAYERS + name: tensor for name, tensor in model.layers.state_dict().items()})
@@ -41,7 +40,7 @@ def to_bytes(model: SentenceEncoder) -> bytes:
 def from_bytes(
     data: bytes, *, precision: Precision = "float32", device: torch.device | None = None
 ) -> SentenceEncoder:
-    """Load what `to_bytes` gave. The weights look into ``data``: training needs its own copy.
+    """Load what `to_bytes` returned.
 
     Raises:
         ValueError: SM042 where the bytes are damaged, SM046 where they are something else.
@@ -51,21 +50,24 @@ def from_bytes(
         raise ValueError(Errors.SM046.format(source="the given bytes"))
     header = json.loads(metadata[_FORMAT])
     encoder = build_sentence_network(
-        header["config"], _below(state, _ENCODER), precision=precision, device=device
+        header["config"], _select(state, _ENCODER), precision=precision, device=device
     )
     layers = nn.ModuleList()
     width = encoder.hidden_size * len(header["modes"])
     for kind, settings in header["layers"]:
         layers.append(build_module(ModuleSpec(kind, settings), width=width))
         width = module_width(layers[-1], width)
-    fill(layers, _below(state, _LAYERS))
+    fill(layers, _select(state, _LAYERS))
     tokenizer = PieceTokenizer.from_bytes(header["tokenizer"].encode("utf8"))
-    reading = Reading(**header["reading"])
     model = SentenceEncoder(
-        encoder, tokenizer, modes=header["modes"], layers=list(layers), reading=reading
+        encoder,
+        tokenizer,
+        modes=header["modes"],
+        layers=list(layers),
+        input_config=InputConfig(**header["input"]),
     )
     return model.to(device or torch.device("cpu"))
 
 
-def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _select(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {n.removeprefix(prefix): tensor for n, tensor in state.items() if n.startswith(prefix)}
