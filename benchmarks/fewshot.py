@@ -255,5 +255,5 @@ def make_contestant(
         return SetFit(model, task, cap=cap, seed=seed, stop=stop)
     if name == "textcat":
         return TextCat(model, task, seed=seed)
-    own = {"train_encoder": False} if name == "probe" else {}
+    own = {"training": {"freeze": ["encoder"]}} if name == "probe" else {}
     return Ours(model, task, seed=seed, **own, **config)

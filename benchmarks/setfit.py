@@ -300,7 +300,7 @@ def part_speed(args: argparse.Namespace) -> None:
     tasks = [make_task(args.data / name, shots=8, seed=0, most=args.most) for name in args.sets]
     texts = [row[0] for rows in zip(*(task.test for task in tasks), strict=False) for row in rows]
     texts = texts[: args.most]
-    ours = Ours(args.model, tasks[0], train_encoder=False)
+    ours = Ours(args.model, tasks[0], training={"freeze": ["encoder"]})
     ours.fit(tasks[0])
     theirs = SentenceTransformer(str(args.model), device="cpu")
     runs: dict[str, Callable[[], object]] = {

@@ -7,7 +7,7 @@ import torch
 from spacy.training import Example
 from spacy.training.loop import train_while_improving
 
-from spacy_modernbert.pipeline.setfit_textcat import component, embedding_sources
+from spacy_modernbert.pipeline.setfit_textcat import embedding_sources, learner
 
 from .conftest import LISTENER, make_nlp
 from .setfit_data import PAIRS, TEXTS, TOPICS, cats, gold, make
@@ -65,7 +65,7 @@ def test_gradients_of_parts_make_one_step(checkpoint):
     seen = []
     evaluate = lambda: (seen.append(vectors(nlp)) or 0.0, {})  # noqa: E731
     loop(nlp, examples, sgd, steps=2, accumulate=3, evaluate=evaluate)
-    assert nlp.get_pipe("setfit").source.version[0] == 3
+    assert nlp.get_pipe("setfit").learner.source.version[0] == 3
     assert not np.allclose(seen[1], seen[0])
 
 
@@ -97,9 +97,9 @@ def test_loop_and_fit_agree(checkpoint):
 def fitted(monkeypatch):
     """Counts how often a classifier is made."""
     counted = []
-    real = component.fit_head
+    real = learner.fit_head
     monkeypatch.setattr(
-        component,
+        learner,
         "fit_head",
         lambda *args, **kwargs: [counted.append(1), real(*args, **kwargs)][1],
     )

@@ -38,7 +38,7 @@ def fit(checkpoint, pairs, **options):
 def test_a_quarter_of_many_texts_is_not_trained_on(checkpoint, trained_on):
     assert len(MANY) >= MIN_TEXTS
     pipe = fit(checkpoint, MANY, steps=24)
-    rows = [tuple(row.tolist()) for row in pipe.source.tokenize([text for text, _ in MANY])]
+    rows = [tuple(row.tolist()) for row in pipe.learner.source.tokenize([text for text, _ in MANY])]
     columns = np.array([list(TOPICS).index(label) for _, label in MANY])
     held = hold_out(np.eye(len(TOPICS), dtype=np.float32)[columns], seed=0)
     assert trained_on == {row for row, is_held in zip(rows, held, strict=True) if not is_held}

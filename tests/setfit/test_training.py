@@ -4,8 +4,8 @@ import torch
 
 from spacy_modernbert.setfit.checkpoint.read import load_sentence_encoder
 from spacy_modernbert.setfit.checkpoint.serialization import from_bytes, to_bytes
-from spacy_modernbert.setfit.training.losses import cosine_loss, similarities
 from spacy_modernbert.setfit.training.config import SetfitTrainingConfig
+from spacy_modernbert.setfit.training.losses import cosine_loss, similarities
 from spacy_modernbert.setfit.training.trainer import SentenceEncoderTrainer
 
 

@@ -3,8 +3,7 @@
 # No `from __future__ import annotations`: spaCy validates `[initialize]` against these types.
 
 import copy
-import warnings
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -22,24 +21,21 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 
-from ...errors import Errors, Warnings
+from ...errors import Errors
 from ...setfit.arrays import Floats, LabelMatrix
 from ...setfit.checkpoint.import_setfit import load_setfit
 from ...setfit.head.abstention import with_abstention
 from ...setfit.head.classifier import Classifier
 from ...setfit.head.config import HeadConfig
-from ...setfit.head.head import fit_head
-from ...setfit.head.prototypes import abstain_scores, make_prototypes
-from ...setfit.training.best_checkpoint import Evaluation, Evaluator, evaluate_scores
+from ...setfit.head.prototypes import abstain_scores
 from ...setfit.training.config import SetfitOptimizerConfig, SetfitTrainingConfig
 from ...setfit.training.losses import LOSSES, similarities
 from ...setfit.training.support_set import SupportSet
-from ...setfit.training.templates import label_texts
 from ...text.files import atomic_path
+from ..checkpoint_model import CheckpointModel
 from ..error_handling import annotate_batch, annotate_stream
 from ..multiprocessing import guard_forks
 from .config import SetfitTextcatConfig
-from .embedding_sources import SentenceEncoderSource, SharedEncoderSource, make_source
 from .examples import (
     EXAMPLE_BATCH,
     Cats,
@@ -48,11 +44,8 @@ from .examples import (
     label_matrix,
     read_given,
     select_annotated,
-    text_of,
 )
-
-HEAD = "head.safetensors"
-SUPPORT = "support.safetensors"
+from .learner import HEAD, SUPPORT, LearningSettings, SetfitLearner
 
 
 class SetfitTextcat(TrainablePipe):
@@ -70,9 +63,7 @@ class SetfitTextcat(TrainablePipe):
     Attributes:
         training_config: How the next training goes. It may be replaced as a whole.
         head_config: How the next classifier is fitted. It may be replaced as a whole.
-        support: The texts that the classifier learns from.
-        source: Makes their vectors.
-        classifier: The classifier that was fitted, or loaded, last; see `fit_classifier`.
+        learner: What was learned: texts, weights, and the classifier.
     """
 
     def __init__(
@@ -96,12 +87,18 @@ class SetfitTextcat(TrainablePipe):
         self.cfg: dict[str, Any] = {**settings.model_dump(), "labels": [], "positive_label": None}
         self._configured = copy.deepcopy(self._stored_settings())
         self._max_steps: int | None = None
-        self._warned: set[str] = set()
-        self._without_examples: frozenset[str] = frozenset()
-        self._fitted_to: Hashable = None
-        self.classifier: Classifier | None = None
-        self.source: SentenceEncoderSource | SharedEncoderSource = make_source(model)
-        self._reset()
+        self.learner = SetfitLearner(model)
+        self.learner.reset(self._learning())
+
+    @property
+    def support(self) -> SupportSet:
+        """The texts that the classifier learns from."""
+        return self.learner.support
+
+    @property
+    def classifier(self) -> Classifier | None:
+        """The classifier that was fitted, or loaded, last; see `fit_classifier`."""
+        return self.learner.classifier
 
     @property
     def settings(self) -> SetfitTextcatConfig:
@@ -176,21 +173,13 @@ class SetfitTextcat(TrainablePipe):
         self._check_classes()
         configured = self.training_config.optimizer.total_steps
         total = (configured or SetfitOptimizerConfig().total_steps or 0) if steps is None else steps
-        if isinstance(self.source, SentenceEncoderSource) and total and self._trains_encoder():
+        if total and self.learner.trains_encoder(self._learning()):
             from tqdm import tqdm  # type: ignore[import-untyped]
 
-            self.source.train(
-                self.support,
-                tqdm(range(total), desc=self.name, unit="step", disable=not progress_bar),
-                total=total,
-                config=self.training_config,
-                multi_label=self.cfg["multi_label"],
-                head=self.head_config,
-                evaluator=self._evaluator(self.source, read_given(dev)),
-            )
-        self.fit_classifier()
-        self.source.end_training()
-        self._mark_fitted()
+            bar = tqdm(range(total), desc=self.name, unit="step", disable=not progress_bar)
+            evaluation = self._annotated(read_given(dev))
+            self.learner.train(bar, self._learning(), total=total, dev=evaluation)
+        self.learner.end_training(self._learning())
         return self
 
     def set_support(self, examples: Iterable[Any], *, clear: bool = True) -> None:
@@ -205,9 +194,9 @@ class SetfitTextcat(TrainablePipe):
         for label in dict.fromkeys(label for _, cats in given for label in cats):
             self.add_label(label)
         if clear:
-            self._reset()
-        self._add_support(*self._annotated(given))
-        self._warn_of_conflicts()
+            self.learner.reset(self._learning())
+        self.learner.add(*self._annotated(given), self._learning())
+        self.learner.warn_of_conflicts()
 
     def fit_classifier(self) -> Classifier:
         """Fit the classifier to the support set, and to the names of labels without examples.
@@ -219,33 +208,7 @@ class SetfitTextcat(TrainablePipe):
             ValueError: SM210 or SM211 where no classifier can be fitted, SM231 where the examples
                 of a loaded one were not kept.
         """
-        settings = self.settings
-        self.source.load(settings.device)
-        labels, names = self.support.labels(multi_label=settings.multi_label), self.label_data
-        unknown = [
-            name for name, had in zip(names, (labels == 1).any(axis=0), strict=True) if not had
-        ]
-        if lost := [name for name in unknown if name in self._without_examples]:
-            raise ValueError(Errors.SM231.format(labels=", ".join(lost)))
-        named: list[tuple[str, str]] = []
-        if isinstance(self.source, SentenceEncoderSource):
-            named = label_texts(unknown)
-            self._warn_of_names(unknown)
-        vectors, initial = self.source.embed(self.support, [text for text, _ in named])
-        columns = [names.index(label) for _, label in named]
-        labels = np.concatenate([labels, np.eye(len(names), dtype=np.float32)[columns]])
-        head = fit_head(
-            vectors,
-            labels,
-            names=names,
-            config=self.head_config,
-            multi_label=settings.multi_label,
-            seed=self.training_config.seed,
-            initial=initial,
-        )
-        self.classifier = Classifier(head, tuple(names), make_prototypes(vectors, labels))
-        self._mark_fitted()
-        return self.classifier
+        return self.learner.fit_classifier(self._learning())
 
     def initialize(
         self,
@@ -278,13 +241,14 @@ class SetfitTextcat(TrainablePipe):
         self._check_classes()
         self._set_positive_label(positive_label)
         self.model.initialize(X=[eg.predicted for eg in islice(get_examples(), 10)])
-        self._reset()
+        self.learner.reset(self._learning())
         max_steps = 0 if nlp is None else nlp.config.get("training", {}).get("max_steps")
         self._max_steps = max_steps if isinstance(max_steps, int) and max_steps > 0 else None
         for examples in util.minibatch(get_examples(), EXAMPLE_BATCH):
             docs, known = self._annotated([(eg.predicted, eg.reference.cats) for eg in examples])
-            self._add_support(self.source.prepare(docs, nlp, self.name), known)
-        self._warn_of_conflicts()
+            prepared = self.learner.source.prepare(docs, nlp, self.name)
+            self.learner.add(prepared, known, self._learning())
+        self.learner.warn_of_conflicts()
 
     def predict(self, docs: Iterable[Doc]) -> Floats:
         """Return the probabilities of the labels, and leave the Docs as they are.
@@ -298,9 +262,9 @@ class SetfitTextcat(TrainablePipe):
         docs = list(docs)
         self._require_labels()
         settings, classifier = self.settings, self.classifier
-        # Between an update and its step, components after this one need predictions, not new ones.
-        if classifier is None or not self.source.has_gradients:
-            classifier = self._current_classifier()
+        # Between an update and its step, the last classifier serves other components.
+        if classifier is None or not self.learner.source.has_gradients:
+            classifier = self.learner.current_classifier(self._learning())
         scores = np.zeros((len(docs), len(self.labels)), dtype=np.float32)
         full = [i for i, doc in enumerate(docs) if doc.text.strip()]
         if not full:
@@ -329,7 +293,7 @@ class SetfitTextcat(TrainablePipe):
         Raises:
             ValueError: SM235 where the classifier came without prototypes.
         """
-        classifier = self._current_classifier()
+        classifier = self.learner.current_classifier(self._learning())
         return self._distances(self._vectors(list(docs)), classifier)
 
     def set_annotations(self, docs: Iterable[Doc], scores: Floats) -> None:
@@ -387,27 +351,25 @@ class SetfitTextcat(TrainablePipe):
         labels = self._label_matrix(given)
         if not select_annotated(labels):
             return losses
-        self.source.load(self.cfg["device"])
-        config = self.training_config
-        if config.optimizer.total_steps is None:
-            config = config.with_total_steps(self._max_steps)
-        losses[self.name] += self.source.update(
+        settings = self._learning()
+        self.learner.source.load(settings.flat.device)
+        losses[self.name] += self.learner.source.update(
             self.support,
             [doc for doc, _ in given],
             labels,
-            config,
-            multi_label=self.cfg["multi_label"],
+            settings.training,
+            multi_label=settings.flat.multi_label,
             drop=drop,
-            train=self._trains_encoder(),
+            train=self.learner.trains_encoder(settings),
         )
-        self._warn_of_conflicts()
+        self.learner.warn_of_conflicts()
         if sgd:
             self.finish_update(sgd)
         return losses
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Take a step: with an AdamW of its own, or with ``sgd`` if `use_training_optimizer`."""
-        self.source.finish_update(sgd)
+        self.learner.source.finish_update(sgd)
 
     def get_loss(self, examples: Iterable[Example], scores: Floats) -> tuple[float, Floats]:
         """Compute the loss of sentence vectors.
@@ -462,22 +424,23 @@ class SetfitTextcat(TrainablePipe):
             ValueError: SM220 or SM221 where the classifier is of another kind, SM232 where the
                 encoder is that of another component.
         """
-        if not isinstance(self.source, SentenceEncoderSource):
+        if not isinstance(self.model, CheckpointModel):
             raise ValueError(Errors.SM232.format(name=self.name))
-        shim = self.source.model.shim
+        shim = self.model.shim
         found = load_setfit(Path(folder), precision=shim.precision)
         shim.set(found.encoder)
         self.cfg["labels"], self.cfg["multi_label"] = [], found.head.multi_label
         for label in found.labels:
             self.add_label(label)
         prototypes = np.zeros((0, found.encoder.width), dtype=np.float32)
-        self._reset(Classifier(found.head, tuple(found.labels), prototypes))
+        classifier = Classifier(found.head, tuple(found.labels), prototypes)
+        self.learner.reset(self._learning(), classifier)
         return self
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """Return the component as bytes: ``cfg``, ``vocab``, ``model``, ``head``, ``support``."""
         excluded = set(exclude)
-        learned = self._learned()  # puts the final weights in use
+        learned = self.learner.to_bytes(self._learning())  # puts the final weights in use
         serialize: dict[str, Callable[[], Any]] = {
             "cfg": lambda: srsly.json_dumps(self._changed_settings()),
             "vocab": lambda: self.vocab.to_bytes(exclude=excluded),
@@ -493,7 +456,7 @@ class SetfitTextcat(TrainablePipe):
             "cfg": lambda data: self._load_settings(srsly.json_loads(data)),
             "vocab": lambda data: self.vocab.from_bytes(data, exclude=excluded),
             "model": self.model.from_bytes,
-            HEAD: lambda data: self._reset(Classifier.from_bytes(data)),
+            HEAD: lambda data: self._load_head(Classifier.from_bytes(data)),
             SUPPORT: lambda data: self._load_support(data, "the given bytes"),
         }
         util.from_bytes(bytes_data, deserialize, excluded)
@@ -502,7 +465,7 @@ class SetfitTextcat(TrainablePipe):
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Write a folder; sentence-transformers can load the ``model`` in it."""
         excluded = set(exclude)
-        learned = self._learned()  # puts the final weights in use
+        learned = self.learner.to_bytes(self._learning())  # puts the final weights in use
         serialize: dict[str, Callable[[Path], Any]] = {
             "cfg": lambda p: srsly.write_json(p, self._changed_settings()),
             "vocab": lambda p: self.vocab.to_disk(p, exclude=excluded),
@@ -519,17 +482,23 @@ class SetfitTextcat(TrainablePipe):
             "cfg": lambda p: self._load_settings(srsly.read_json(p)),
             "vocab": lambda p: self.vocab.from_disk(p, exclude=excluded),
             "model": self.model.from_disk,
-            HEAD: lambda p: self._reset(Classifier.load(p)) if p.exists() else None,
+            HEAD: lambda p: self._load_head(Classifier.load(p)) if p.exists() else None,
             SUPPORT: lambda p: self._load_support(p.read_bytes(), p) if p.exists() else None,
         }
         util.from_disk(path, deserialize, excluded)
         return self
 
+    def _learning(self) -> LearningSettings:
+        training = self.training_config
+        if training.optimizer.total_steps is None:
+            training = training.with_total_steps(self._max_steps)
+        return LearningSettings(tuple(self.label_data), self.settings, training, self.head_config)
+
     def _annotate(self, docs: Sequence[Doc]) -> None:
         self.set_annotations(docs, self.predict(docs))
 
     def _vectors(self, docs: list[Doc]) -> Floats:
-        self.source.load(self.cfg["device"])
+        self.learner.source.load(self.cfg["device"])
         vectors: Floats = self.model.ops.to_numpy(self.model.predict(docs))
         return vectors
 
@@ -537,51 +506,6 @@ class SetfitTextcat(TrainablePipe):
         if not len(classifier.prototypes):
             raise ValueError(Errors.SM235.format(name=self.name))
         return abstain_scores(vectors, classifier.prototypes)
-
-    def _current_classifier(self) -> Classifier:
-        """Return the classifier, fitted anew if weights, texts or labels have changed."""
-        if self.classifier is None or self._fitted_to != self._state(self.label_data):
-            return self.fit_classifier()
-        return self.classifier
-
-    def _state(self, labels: Iterable[str]) -> Hashable:
-        """Return all that decides whether a classifier of some labels is up to date."""
-        return self.source.version, self.support.version, tuple(labels)
-
-    def _mark_fitted(self) -> None:
-        if self.classifier is not None:
-            self._fitted_to = self._state(self.classifier.labels)
-
-    def _reset(self, classifier: Classifier | None = None) -> None:
-        """Forget all texts, and take a classifier that comes without them, or none."""
-        self.source.end_training()
-        settings, seed = self.settings, self.training_config.seed
-        self.support = SupportSet(len(self.label_data), capacity=settings.max_support, seed=seed)
-        self.classifier = classifier
-        self._without_examples = frozenset(() if classifier is None else classifier.labels)
-        self._fitted_to = None
-        self._n_conflicts = 0
-        self._mark_fitted()
-
-    def _learned(self) -> dict[str, bytes]:
-        """Return classifier and support set as bytes, as far as there are any to be stored."""
-        n_labels, is_multi = len(self.label_data), self.cfg["multi_label"]
-        if isinstance(self.source, SharedEncoderSource) and not len(self.support):
-            can_fit = self.classifier is not None
-        else:
-            can_fit = n_labels >= (1 if is_multi else 2)
-        parts = {HEAD: self._current_classifier().to_bytes()} if can_fit else {}
-        keep = self.settings.keep_support
-        if keep != "none" and len(self.support):
-            vectors, _ = self.source.embed(self.support)
-            parts[SUPPORT] = self.support.to_bytes(keep, vectors)
-        return parts
-
-    def _load_support(self, data: bytes, source: object) -> None:
-        self.source.load(self.cfg["device"])
-        self.source.add_stored(self.support, data, source=source)
-        self._without_examples = frozenset()
-        self._mark_fitted()
 
     def _stored_settings(self) -> dict[str, Any]:
         training = self.training_config.model_dump(mode="json")
@@ -601,7 +525,13 @@ class SetfitTextcat(TrainablePipe):
         self.cfg.update(changed)
         for label in self.labels:
             self.vocab.strings.add(label)
-        self._reset()
+        self.learner.reset(self._learning())
+
+    def _load_head(self, classifier: Classifier) -> None:
+        self.learner.reset(self._learning(), classifier)
+
+    def _load_support(self, data: bytes, source: object) -> None:
+        self.learner.load_support(data, self._learning(), source=source)
 
     def _check_cats(self, annotations: Iterable[Cats]) -> None:
         for cats in annotations:
@@ -622,33 +552,6 @@ class SetfitTextcat(TrainablePipe):
         chosen = select_annotated(labels)
         return [given[i][0] for i in chosen], labels[chosen]
 
-    def _add_support(self, texts: Sequence[Text], labels: LabelMatrix) -> None:
-        self.source.load(self.cfg["device"])
-        self.source.add_to(self.support, texts, labels)
-
-    def _trains_encoder(self) -> bool:
-        if "encoder" in self.training_config.freeze:
-            return False
-        if isinstance(self.source, SharedEncoderSource) or self.support.can_train_encoder:
-            return True
-        self._warn_once("SMW233", Warnings.SMW233)
-        return False
-
-    def _evaluator(
-        self, source: SentenceEncoderSource, given: Sequence[tuple[Text, Cats]]
-    ) -> Evaluator | None:
-        """Return what evaluates the component on texts, if there are any."""
-        texts, labels = self._annotated(given)
-        if not texts:
-            return None
-        sequences = source.tokenize([text_of(text) for text in texts])
-
-        def evaluate() -> Evaluation:
-            scores = self.fit_classifier().head.probabilities(source.encode(sequences))
-            return evaluate_scores(scores, labels, multi_label=self.cfg["multi_label"])
-
-        return evaluate
-
     def _check_classes(self) -> None:
         if len(self.label_data) == 1 and not self.cfg["multi_label"]:
             raise ValueError(SpacyErrors.E867)
@@ -660,25 +563,6 @@ class SetfitTextcat(TrainablePipe):
         if label is not None and len(labels) != 2:
             raise ValueError(SpacyErrors.E919.format(pos_label=label, labels=labels))
         self.cfg["positive_label"] = label
-
-    def _warn_of_names(self, unknown: Sequence[str]) -> None:
-        """Warn that names stand in for examples of some labels, unless they do so for all."""
-        new = [label for label in unknown if f"label {label}" not in self._warned]
-        if new and len(unknown) < len(self.label_data):
-            self._warned.update(f"label {label}" for label in new)
-            warnings.warn(Warnings.SMW230.format(labels=", ".join(sorted(new))), stacklevel=3)
-
-    def _warn_of_conflicts(self) -> None:
-        """Warn of texts that came with different labels, if there are more than last time."""
-        n = self.support.n_conflicts
-        if n > self._n_conflicts:
-            self._n_conflicts = n
-            warnings.warn(Warnings.SMW232.format(n=n, total=self.support.n_seen), stacklevel=3)
-
-    def _warn_once(self, key: str, message: str) -> None:
-        if key not in self._warned:
-            self._warned.add(key)
-            warnings.warn(message, stacklevel=3)
 
 
 def _write(path: Path, content: bytes | None) -> None:

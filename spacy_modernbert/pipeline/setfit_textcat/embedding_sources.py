@@ -7,18 +7,15 @@ from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from spacy.language import Language
 from spacy.tokens import Doc
-from thinc.api import Model, Optimizer
+from thinc.api import Optimizer
 
-from ...errors import Errors
 from ...setfit.arrays import Floats, LabelMatrix
 from ...setfit.head.config import HeadConfig
 from ...setfit.training.best_checkpoint import Evaluator
 from ...setfit.training.config import SetfitTrainingConfig
 from ...setfit.training.fine_tuning import fine_tune
-from ...setfit.training.losses import LOSSES, similarities
 from ...setfit.training.support_set import LabeledTexts, SupportSet
 from ...setfit.training.trainer import SentenceEncoderTrainer
 from ...text.tokenizer import Ints
@@ -45,7 +42,7 @@ class EmbeddingSource(Protocol):
         """Load the weights, and move them to a device."""
         ...
 
-    def prepare(self, docs: Sequence[Doc], nlp: Language | None, name: str) -> Sequence[Doc]:
+    def prepare(self, texts: Sequence[Text], nlp: Language | None, name: str) -> Sequence[Text]:
         """Return Docs with all that the model needs from components before this one."""
         ...
 
@@ -133,9 +130,9 @@ class SentenceEncoderSource:
         self.model.initialize()
         self.model.shim.place(find_device(device))
 
-    def prepare(self, docs: Sequence[Doc], nlp: Language | None, name: str) -> Sequence[Doc]:
-        """Return the Docs: their texts are enough."""
-        return docs
+    def prepare(self, texts: Sequence[Text], nlp: Language | None, name: str) -> Sequence[Text]:
+        """Return the texts: they are enough."""
+        return texts
 
     def tokenize(self, texts: Sequence[str]) -> list[Ints]:
         """Return the piece ids of texts; long ones lose their end, with a warning."""
@@ -246,107 +243,6 @@ class SentenceEncoderSource:
         # A copy starts from the weights in use. If they are not final, its version is another one.
         n_updates, _, raw = self.version
         return {**self.__dict__, "_trainer": None, "_n_updates": n_updates + raw}
-
-
-class SharedEncoderSource:
-    """The encoder of another component, whose vectors Docs bring with them.
-
-    Texts can't be encoded again, so the classifier is made of the vectors that each text had last:
-    exact where the encoder is frozen, and a little behind where it is trained. The gradient of each
-    batch goes back to the encoder, whose optimizer is that of ``[training]``.
-
-    Args:
-        model: Docs to one vector each.
-    """
-
-    version: Hashable = 0
-
-    def __init__(self, model: Model) -> None:
-        self.model = model
-        self.has_gradients = False
-
-    def load(self, device: str) -> None:
-        """Leave loading and placing to the component that owns the encoder."""
-
-    def prepare(self, docs: Sequence[Doc], nlp: Language | None, name: str) -> Sequence[Doc]:
-        """Return copies of the Docs that have passed the component with the encoder."""
-        copies: Iterable[Doc] = [doc.copy() for doc in docs]
-        for _, pipe in [] if nlp is None else nlp.pipeline:
-            if name in getattr(pipe, "listening_components", ()):
-                copies = pipe.pipe(copies)  # type: ignore[attr-defined]
-        return list(copies)
-
-    def add_to(self, support: SupportSet, texts: Sequence[Text], labels: LabelMatrix) -> None:
-        """Add Docs that have their vectors.
-
-        Raises:
-            ValueError: SM232 where one of them is a text.
-        """
-        docs = [doc for doc in texts if isinstance(doc, Doc)]
-        if len(docs) < len(texts):
-            raise ValueError(Errors.SM232.format(name="setfit_textcat"))
-        if docs:
-            vectors = self.model.ops.to_numpy(self.model.predict(docs))
-            support.add_vectors([doc.text for doc in docs], vectors, labels)
-
-    def add_stored(self, support: SupportSet, data: bytes, *, source: object) -> None:
-        """Add what `SupportSet.to_bytes` returned."""
-        support.add_bytes(data, None, self.version, source=source)
-
-    def embed(self, support: SupportSet, texts: Sequence[str] = ()) -> tuple[Floats, Floats | None]:
-        """Return the vectors of a support set.
-
-        Raises:
-            ValueError: SM232 where there are other texts.
-        """
-        if texts:
-            raise ValueError(Errors.SM232.format(name="setfit_textcat"))
-        return support.vectors(_refuse, self.version), None
-
-    def update(
-        self,
-        support: SupportSet,
-        docs: Sequence[Doc],
-        labels: LabelMatrix,
-        config: SetfitTrainingConfig,
-        *,
-        multi_label: bool,
-        drop: float,
-        train: bool,
-    ) -> float:
-        """Add a batch to the support set, and send its gradient to the encoder."""
-        self.has_gradients = True
-        output, backprop = self.model.begin_update(list(docs))
-        vectors = torch.from_numpy(self.model.ops.to_numpy(output)).clone().requires_grad_()
-        loss = LOSSES[config.loss](vectors, similarities(torch.from_numpy(labels)))
-        (gradient,) = torch.autograd.grad(loss, vectors)
-        # The encoder waits for the last of its listeners, so it needs a gradient even of zeros.
-        backprop(self.model.ops.asarray2f((gradient * float(train)).numpy()))
-        chosen = select_annotated(labels)
-        texts = [docs[i].text for i in chosen]
-        support.add_vectors(texts, vectors.detach().numpy()[chosen], labels[chosen])
-        return float(loss.detach())
-
-    def finish_update(self, sgd: Optimizer | None) -> None:
-        """Update the layers of the model itself; the encoder belongs to another component."""
-        if sgd:
-            self.model.finish_update(sgd)
-        self.has_gradients = False
-
-    def end_training(self) -> None:
-        """Forget an update that waits for its step."""
-        self.has_gradients = False
-
-
-def make_source(model: Model) -> SentenceEncoderSource | SharedEncoderSource:
-    """Return the source of vectors that belongs to a model."""
-    if isinstance(model, CheckpointModel):
-        return SentenceEncoderSource(model)
-    return SharedEncoderSource(model)
-
-
-def _refuse(sequences: Sequence[Ints]) -> Floats:
-    raise ValueError(Errors.SM232.format(name="setfit_textcat"))
 
 
 def _concatenate(vectors: Floats, more: Floats) -> Floats:
