@@ -17,7 +17,7 @@ from textcat_tasks import Floats, Task
 LONG = 1000  # steps: where setfit's default takes more, the cap holds
 TEXTCAT_EPOCHS = 20
 TEXTCAT_BATCH = 8
-PROBE = {"train_encoder": False}
+PROBE = {"training": {"freeze": ["encoder"]}}
 
 
 class System(Protocol):

@@ -227,64 +227,62 @@ class Errors(metaclass=_Coded):
 
     # SetFit (setfit/)
     SM200 = (
-        "{source} has a module that is not supported: '{name}'. Supported are {supported}, of "
-        "sentence-transformers itself; a module with code of its own is never run."
+        "{source} has a module that is not supported: '{name}'. Use a checkpoint with modules of "
+        "sentence-transformers itself, out of {supported}. The code of a checkpoint is never run."
     )
     SM201 = (
-        "{source} is no sentence encoder this version can read: its modules are {found}. The first "
-        "has to be a Transformer, the second a Pooling, and neither may come again."
+        "{source} cannot be read as a sentence encoder: its modules are {found}. The first has to be "
+        "a Transformer, the second a Pooling, and neither may appear again."
     )
-    SM202 = "{source} holds a setting this version can't take: {key} is {value!r}, and should be {need}."
+    SM202 = (
+        "{source} has a setting that is not supported: {key} is {value!r}, and should be {need}. "
+        "Correct the setting or use another checkpoint."
+    )
     SM203 = (
-        "The prompt '{prompt}' leaves no room for a text: a row of this model has {limit} pieces. "
+        "The prompt '{prompt}' leaves no room for a text: this model reads {limit} pieces at a time. "
         "Shorten `prompt` or raise `max_length`."
     )
     SM204 = (
-        "The setting `max_length = {value}` is more than the encoder can take: it was made for "
-        "rows of up to {limit} pieces. Set `max_length` to {limit} or less, or to null."
+        "The setting `max_length` is {value}, but the encoder was built for at most {limit} pieces. "
+        "Set `max_length` to {limit} or less, or to null."
     )
     SM210 = (
-        "A classifier needs at least two labels to choose from (one, if several may be right), and "
-        "it has: {found}. Add examples of another label."
+        "A classifier needs at least two labels to choose from (one, if a text can have several), but "
+        "the labels are: {found}. Add examples of another label."
     )
     SM211 = (
-        "These labels have no example among the texts to learn from: {labels}. Add at least one of "
-        "each, or remove them."
-    )
-    SM212 = (
-        "The setting `head_C` is {value!r}. It has to be a number above 0, or 'cv' to choose one by "
-        "cross-validation."
+        "These labels have no example among the texts to learn from: {labels}. Add at least one "
+        "example of each, or remove the labels."
     )
     SM213 = (
-        "{source} holds no classifier of setfit_textcat. Load the folder that nlp.to_disk() wrote, "
-        "unchanged."
+        "{source} does not hold the data of a setfit_textcat. Load the folder that nlp.to_disk() "
+        "wrote, unchanged."
     )
     SM220 = (
-        "Won't read the classifier {path}: {reason}. A pickle may run any code, so only logistic "
-        "regression of scikit-learn is read, alone or for several labels, and nothing is run. Train "
-        "the classifier again from its examples."
+        "The classifier {path} was not read: {reason}. A pickle can run any code, so only logistic "
+        "regression of scikit-learn is read, alone or one for each label. Train the classifier again "
+        "from its examples."
     )
     SM221 = (
-        "The classifier {path} is {kind}, whose probabilities this version can't reproduce. Train "
-        "the classifier again from its examples."
+        "The classifier {path} is {kind}, whose probabilities cannot be reproduced. Train the "
+        "classifier again from its examples."
     )
     SM231 = (
-        "Can't make a new classifier: the examples of {labels} were not kept when the pipeline was "
-        "saved. Give some with set_support() or fit(), or save with `keep_support` set to 'vectors' "
-        "or 'texts'."
+        "The classifier cannot be fitted again: the examples of {labels} were not kept when the "
+        "pipeline was saved. Add examples with set_support() or fit(), or save the pipeline with "
+        "`keep_support` set to 'vectors' or 'texts'."
     )
     SM232 = (
-        "'{name}' can't encode texts by itself: its encoder is another component's. Give Docs that "
-        "this component has processed in place of texts, or train with nlp.update() or `spacy train`."
+        "'{name}' cannot encode texts: its encoder belongs to another component. Give Docs that this "
+        "component has processed, or train with nlp.update() or `spacy train`."
     )
     SM233 = (
-        "Can't learn from {item}. Give pairs of a text and its label, its list of labels, or a "
+        "{item} is not an example. Give pairs of a text and its label, its list of labels, or a "
         "mapping such as {{'LABEL': 1.0}}."
     )
-    SM234 = "The setting `{setting}` is {value!r}, and should be {need}."
     SM235 = (
-        "'{name}' has a classifier without prototypes (those of setfit have none), and can't tell "
-        "how far a text is from its examples. Give the examples with set_support()."
+        "The classifier of '{name}' has no prototypes (checkpoints of setfit hold none), so it cannot "
+        "abstain. Add its examples with set_support()."
     )
 
 
@@ -343,19 +341,19 @@ class Warnings(metaclass=_Coded):
 
     # SetFit (setfit/)
     SMW230 = (
-        "There are no examples of these labels: {labels}. Until there are, their names stand in for "
-        "examples, as in a zero-shot start."
+        "These labels have no examples: {labels}. Their names stand in for examples. Add examples of "
+        "them for better predictions."
     )
     SMW231 = (
-        "{n} of {total} texts are longer than the {limit} pieces that this encoder reads; of these, "
-        "only the beginning counts. Raise `max_length` if the encoder can take more, or classify "
-        "shorter parts. This is said once."
+        "{n} of {total} texts are longer than the {limit} pieces that the encoder reads; only their "
+        "beginning counts. Raise `max_length` if the encoder allows it, or classify shorter parts. "
+        "Further texts are truncated without a warning."
     )
     SMW232 = (
-        "{n} of {total} texts came again with other labels. All of their labels are learnt, which "
-        "can't end well for at least one of them: correct the data."
+        "{n} of {total} texts came again with other labels, and all of their labels are learned. "
+        "Correct the annotation."
     )
     SMW233 = (
-        "The encoder stays as it is: of the texts it was trained with, only vectors were kept. New "
-        "texts change the classifier alone."
+        "The encoder is not trained: of earlier texts, only vectors were kept. Further texts change "
+        "the classifier alone. To train the encoder, give all texts with set_support()."
     )

@@ -1,1 +1,1 @@
-"""Floor 2: SetFit (arXiv 2209.11055), few-shot categories. torch and scikit-learn, no spaCy."""
+"""SetFit (arXiv 2209.11055): few-shot categories with torch and scikit-learn, without spaCy."""

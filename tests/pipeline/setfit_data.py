@@ -11,13 +11,15 @@ TOPICS = {
 PAIRS = [(text, label) for label, texts in TOPICS.items() for text in texts]
 TEXTS = ["hot bread", "", "the match was lost", "   ", "pay for the soup by card"]
 # Fast enough to show within a few steps.
-RATE = {"learn_rate": 2e-3, "warmup_steps": 0, "total_steps": 8}
+FAST = {"learn_rate": 2e-3, "warmup_steps": 0, "total_steps": 8}
 
 
-def make(folder, factory="setfit_textcat", **config):
+def make(folder, factory="setfit_textcat", *, training=None, **config):
     """A blank pipeline with the component."""
     nlp = spacy.blank("en")
-    nlp.add_pipe(factory, name="setfit", config={"model": {"name": str(folder)}, **RATE, **config})
+    training = {"optimizer": FAST, **(training or {})}
+    config = {"model": {"name": str(folder)}, "training": training, **config}
+    nlp.add_pipe(factory, name="setfit", config=config)
     return nlp
 
 

@@ -11,9 +11,10 @@ import spacy
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from spacy_modernbert.setfit.checkpoint.read import load_folder
-from spacy_modernbert.setfit.head.logistic_regression import HeadSettings
-from spacy_modernbert.setfit.training.schedule import Schedule
+from spacy_modernbert.pipeline.setfit_textcat.config import SetfitTextcatConfig
+from spacy_modernbert.setfit.checkpoint.read import load_sentence_encoder
+from spacy_modernbert.setfit.head.config import HeadConfig
+from spacy_modernbert.setfit.training.config import SetfitTrainingConfig
 
 from .setfit_data import PAIRS, TEXTS, TOPICS, cats, gold, make
 
@@ -133,7 +134,7 @@ def test_model_predicts_the_sentence_vectors(request, folder):
     nlp = make(folder)
     texts = [text for text, _ in PAIRS]
     found = nlp.get_pipe("setfit").model.predict([nlp.make_doc(text) for text in texts])
-    np.testing.assert_allclose(found, load_folder(folder).encode_texts(texts), atol=1e-6)
+    np.testing.assert_allclose(found, load_sentence_encoder(folder).encode_texts(texts), atol=1e-6)
 
 
 def test_model_settings_win_over_the_checkpoint(checkpoint):
@@ -143,7 +144,7 @@ def test_model_settings_win_over_the_checkpoint(checkpoint):
     vectors = pipe.model.predict([nlp.make_doc("hot bread"), nlp.make_doc("hot bread")])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
     sentences = pipe.model.shim.checkpoint
-    assert (sentences.reading.prompt, sentences.reading.max_length) == ("query: ", 64)
+    assert (sentences.input_config.prompt, sentences.input_config.max_length) == ("query: ", 64)
     assert sentences.pooling.modes == ("cls",)
 
 
@@ -155,24 +156,52 @@ def test_creating_needs_no_checkpoint(tmp_path):
         nlp("text")
 
 
-def test_defaults_of_the_training_are_those_of_the_room_below():
-    config = spacy.blank("en").add_pipe("setfit_textcat").cfg
-    chosen = {"blend": None}  # by some of the texts, where there are many
-    for name, value in {**vars(Schedule()), **chosen}.items():
-        assert config[name] == value, name
-    head = HeadSettings()
-    assert (config["head_C"], config["class_weight"]) == (head.C, head.class_weight)
+def test_defaults_are_those_of_the_blocks():
+    pipe = spacy.blank("en").add_pipe("setfit_textcat")
+    assert pipe.training_config == SetfitTrainingConfig()
+    assert pipe.head_config == HeadConfig()
+    assert pipe.settings == SetfitTextcatConfig()
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"),
-    [("batch_texts", -1), ("blend", 1.5), ("total_steps", 0), ("max_support", 0), ("seed", -1)],
+    ("name", "settings"),
+    [
+        ("training.batch_size", {"training": {"batch_size": -1}}),
+        ("training.weight_interpolation", {"training": {"weight_interpolation": 1.5}}),
+        ("training.seed", {"training": {"seed": -1}}),
+        ("training.freeze", {"training": {"freeze": ["head"]}}),
+        ("training.optimizer.total_steps", {"training": {"optimizer": {"total_steps": 0}}}),
+        ("training.optimizer.rate", {"training": {"optimizer": {"rate": 1}}}),
+        ("head.C", {"head": {"C": -1.0}}),
+        ("max_support", {"max_support": 0}),
+        ("abstain_threshold", {"abstain_threshold": 3.0}),
+    ],
 )
-def test_impossible_settings_are_refused(checkpoint, setting, value):
-    with pytest.raises(ValueError, match=rf"SM234.*{setting}.*{value}"):
-        make(checkpoint, **{setting: value})
-    with pytest.raises(ValueError, match="SM212"):
-        make(checkpoint, head_C=-1.0).get_pipe("setfit").fit(PAIRS, steps=0)
+def test_impossible_settings_are_refused(checkpoint, name, settings):
+    with pytest.raises(ValueError, match=rf"(?s)SM065.*{name}"):
+        make(checkpoint, **settings)
+
+
+def test_settings_are_checked_when_they_are_used(checkpoint):
+    pipe = make(checkpoint).get_pipe("setfit").fit(PAIRS, steps=0)
+    pipe.cfg["abstain_threshold"] = 3.0
+    with pytest.raises(ValueError, match=r"(?s)SM065.*abstain_threshold"):
+        pipe.predict([])
+
+
+def test_blocks_of_settings_can_be_replaced_and_are_saved(checkpoint, tmp_path):
+    nlp = make(checkpoint)
+    pipe = nlp.get_pipe("setfit")
+    pipe.head_config = HeadConfig(C=2.0, calibrate=False)
+    pipe.training_config = SetfitTrainingConfig(batch_size=7)
+    pipe.fit(PAIRS, steps=0)
+    assert pipe.classifier.head.temperature == 1.0
+    nlp.to_disk(tmp_path)
+    again = spacy.load(tmp_path).get_pipe("setfit")
+    assert (again.head_config, again.training_config) == (pipe.head_config, pipe.training_config)
+
+
+def test_unknown_device_is_refused(checkpoint):
     with pytest.raises(ValueError, match="SM132"):
         make(checkpoint, device="nonsense").get_pipe("setfit").fit(PAIRS, steps=0)
 
@@ -239,7 +268,7 @@ def test_initialize_takes_the_texts_and_trains_nothing(checkpoint):
     other.get_pipe("setfit").fit(PAIRS, steps=0)
     assert cats(nlp) == cats(other)
     nlp.initialize(lambda: gold(nlp, [("one", "a"), ("two", "b")]))
-    assert len(pipe.learner.support) == 2
+    assert len(pipe.support) == 2
 
 
 def test_positive_label(checkpoint):
@@ -317,7 +346,7 @@ def test_unknown_labels_are_left_out(checkpoint):
         ("soup", {"food": 1.0}),
     ]
     pipe = nlp.get_pipe("setfit").fit(given, steps=0)
-    labels = pipe.learner.support.labels(multi_label=True)
+    labels = pipe.support.labels(multi_label=True)
     assert np.isnan(labels[2]).tolist() == [False, True]
 
 
@@ -382,7 +411,7 @@ def test_the_same_seed_gives_the_same_pipeline(checkpoint, nlp):
 
 
 def test_frozen_encoder(checkpoint):
-    nlp = make(checkpoint, train_encoder=False)
+    nlp = make(checkpoint, training={"freeze": ["encoder"]})
     nlp.get_pipe("setfit").fit(PAIRS, progress_bar=False)
     other = make(checkpoint)
     other.get_pipe("setfit").fit(PAIRS, steps=0)
@@ -390,7 +419,7 @@ def test_frozen_encoder(checkpoint):
 
 
 def test_training_that_hurts_is_not_kept(checkpoint):
-    """With labels turned round in the texts to judge by, the untrained encoder is the best."""
+    """With labels turned round in the texts to evaluate with, the untrained encoder is the best."""
     turned = {"food": "sport", "sport": "money", "money": "food"}
     dev = [(text, turned[label]) for text, label in PAIRS]
     nlp, probe = make(checkpoint), make(checkpoint)
@@ -408,7 +437,7 @@ def test_abstaining(checkpoint):
     nlp = make(checkpoint, abstain_label="other")
     pipe = nlp.get_pipe("setfit").fit([*PAIRS, ("zzz", "other")], progress_bar=False)
     assert pipe.labels == (*LABELS, "other")
-    assert len(pipe.learner.support) == len(PAIRS)
+    assert len(pipe.support) == len(PAIRS)
     docs = [nlp.make_doc(text) for text in ["bread and butter", "日本語のテキスト 🙂"]]
     near, far = pipe.abstain_scores(docs)
     assert near < far
@@ -455,9 +484,11 @@ def test_saved_encoder_is_a_sentence_encoder(saved, checkpoint):
     nlp = spacy.load(saved)
     texts = [text for text, _ in PAIRS]
     expected = nlp.get_pipe("setfit").model.predict([nlp.make_doc(text) for text in texts])
-    encoder = load_folder(saved / "setfit" / "model")
+    encoder = load_sentence_encoder(saved / "setfit" / "model")
     np.testing.assert_allclose(encoder.encode_texts(texts), expected, atol=1e-6)
-    assert not np.allclose(load_folder(checkpoint).encode_texts(texts), expected, atol=1e-3)
+    assert not np.allclose(
+        load_sentence_encoder(checkpoint).encode_texts(texts), expected, atol=1e-3
+    )
 
 
 @pytest.mark.parametrize("keep", ["vectors", "texts"])
@@ -469,7 +500,7 @@ def test_label_for_a_loaded_pipeline(checkpoint, tmp_path, keep):
     songs = [("sing a song", "music"), ("a song on the radio", "music"), PAIRS[0]]
     for pipeline in (nlp, again):
         pipeline.get_pipe("setfit").fit(songs, steps=0)
-        assert len(pipeline.get_pipe("setfit").learner.support) == len(PAIRS) + 2
+        assert len(pipeline.get_pipe("setfit").support) == len(PAIRS) + 2
     for one, two in zip(cats(nlp), cats(again), strict=True):
         assert one == pytest.approx(two, abs=2e-3)
 
@@ -500,9 +531,10 @@ def test_vectors_alone_train_no_encoder(checkpoint, tmp_path):
 
 
 def test_settings_of_the_config_win_where_nothing_was_changed(saved):
-    config = {"components": {"setfit": {"threshold": 0.9, "total_steps": 3}}}
+    config = {"components.setfit.threshold": 0.9}
+    config["components.setfit.training.optimizer.total_steps"] = 3
     pipe = spacy.load(saved, config=config).get_pipe("setfit")
-    assert (pipe.cfg["threshold"], pipe.cfg["total_steps"]) == (0.9, 3)
+    assert (pipe.cfg["threshold"], pipe.training_config.optimizer.total_steps) == (0.9, 3)
     assert pipe.labels == LABELS
 
 
@@ -517,9 +549,14 @@ def test_bytes_copies_and_pickles(checkpoint, nlp, tmp_path):
     again = pickle.loads(pickle.dumps(pipe))
     assert again.model.shim.checkpoint is not pipe.model.shim.checkpoint
     assert again(nlp.make_doc("hot bread")).cats == nlp("hot bread").cats
-    copied = copy.deepcopy(pipe.model)
-    assert copied.shims[0].id != pipe.model.shims[0].id
-    np.testing.assert_array_equal(*(m.predict([nlp.make_doc("a")]) for m in (copied, pipe.model)))
+    for copied in (copy.deepcopy(pipe.model), pipe.model.copy()):
+        assert copied.shims[0].id != pipe.model.shims[0].id
+        vectors = [m.predict([nlp.make_doc("a")]) for m in (copied, pipe.model)]
+        np.testing.assert_array_equal(*vectors)
+        assert copied.to_bytes() == pipe.model.to_bytes()
+        assert copied.from_bytes(pipe.model.to_bytes()).get_dim("nO") == pipe.model.get_dim("nO")
+    deep = copy.deepcopy(pipe)
+    assert deep(nlp.make_doc("hot bread")).cats == nlp("hot bread").cats
 
 
 def test_pipeline_without_labels_is_saved_too(checkpoint, tmp_path):

@@ -158,7 +158,7 @@ def test_setfit_config_holds_the_defaults(root):
     nlp.add_pipe("setfit_textcat")
     defaults = nlp.config["components"]["setfit_textcat"]
     assert {**ours, "model": defaults["model"]} == dict(defaults)
-    assert config["training"]["max_steps"] == ours["total_steps"]
+    assert config["training"]["max_steps"] == ours["training"]["optimizer"]["total_steps"]
 
 
 def test_compare_prints_a_column_a_pipeline(tmp_path, capsys):

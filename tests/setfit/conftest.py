@@ -72,9 +72,9 @@ def any_folder(request):
 @pytest.fixture
 def encoder(checkpoint):
     """A small sentence encoder of ModernBERT."""
-    from spacy_modernbert.setfit.checkpoint.read import load_folder
+    from spacy_modernbert.setfit.checkpoint.read import load_sentence_encoder
 
-    return load_folder(checkpoint)
+    return load_sentence_encoder(checkpoint)
 
 
 @pytest.fixture

@@ -81,14 +81,20 @@ def test_a_full_support_set_keeps_rare_classes():
     generator = np.random.default_rng(0)
     classes = np.repeat([0, 1, 2], [5000, 500, 12])
     add(support, generator.permutation(classes), 3)
-    kept = support.labels.sum(axis=0).tolist()
+    kept = support.labels(multi_label=False).sum(axis=0).tolist()
     assert len(support) == 60
     assert kept[2] == 12
     assert sorted(kept) == [12, 24, 24]
     # Texts of a large class had about the same chance, whenever they came.
-    places = [int(text) for text, y in zip(support.texts, support.labels, strict=True) if y[0]]
+    places = [
+        int(text)
+        for text, y in zip(support.texts, support.labels(multi_label=False), strict=True)
+        if y[0]
+    ]
     assert 1500 < np.mean(places) < 4000
-    assert all(str(row[0]) == text for row, text in zip(support.rows, support.texts, strict=True))
+    assert all(
+        str(row[0]) == text for row, text in zip(support.sequences, support.texts, strict=True)
+    )
 
 
 def test_a_text_that_comes_again_is_kept_once_and_conflicts_are_counted():
@@ -105,10 +111,11 @@ def test_a_later_label_is_unknown_of_earlier_texts():
     support = SupportSet(1)
     add(support, [0], 1)
     support.widen(2)
-    add(support, [1], 2)
-    assert support.labels.shape == (2, 2)
-    assert np.isnan(support.labels[0, 1])
-    assert SupportSet(2).labels.shape == (0, 2)
+    add(support, [1, 0], 2)
+    labels = support.labels(multi_label=True)
+    assert labels.shape == (3, 2)
+    assert np.isnan(labels).tolist() == [[False, True], [False, False], [False, False]]
+    assert SupportSet(2).labels(multi_label=True).shape == (0, 2)
 
 
 def test_a_text_that_comes_again_after_a_later_label_is_no_conflict():

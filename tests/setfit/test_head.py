@@ -5,15 +5,16 @@ from sklearn.metrics import roc_auc_score
 from sklearn.multiclass import OneVsRestClassifier
 
 from spacy_modernbert.setfit.head.classifier import Classifier
+from spacy_modernbert.setfit.head.config import HeadConfig
 from spacy_modernbert.setfit.head.cross_validation import (
-    CHOICES,
+    STRENGTHS,
+    assign_folds,
     choose_strength,
     held_out_logits,
-    negative_likelihood,
-    split,
+    negative_log_likelihood,
 )
 from spacy_modernbert.setfit.head.head import fit_head as fit_with
-from spacy_modernbert.setfit.head.logistic_regression import HeadSettings, usable
+from spacy_modernbert.setfit.head.logistic_regression import select_usable
 from spacy_modernbert.setfit.head.prototypes import abstain_scores, make_prototypes
 from spacy_modernbert.setfit.training.templates import label_texts
 
@@ -31,9 +32,15 @@ def clouds(n_classes, each, *, width=6, spread=0.5, seed=0):
     return points.astype(np.float32), classes
 
 
-def fit_head(points, labels, *, frozen=None, **settings):
-    names = [f"label {i}" for i in range(labels.shape[1])]
-    return fit_with(points, labels, names=names, settings=HeadSettings(**settings), frozen=frozen)
+def fit_head(points, labels, *, initial=None, multi_label=False, **settings):
+    return fit_with(
+        points,
+        labels,
+        names=[f"label {i}" for i in range(labels.shape[1])],
+        config=HeadConfig(**settings),
+        multi_label=multi_label,
+        initial=initial,
+    )
 
 
 @pytest.mark.parametrize("class_weight", [None, "balanced"])
@@ -57,7 +64,7 @@ def test_labels_of_few_texts_among_many_are_given_all_the_same():
     labels = one_hot(classes, 20)
     shown, rest = slice(0, 160), slice(160, None)
     found = {}
-    for class_weight in (HeadSettings.class_weight, None):
+    for class_weight in (HeadConfig().class_weight, None):
         head = fit_head(points[shown], labels[shown], multi_label=True, class_weight=class_weight)
         said = head.probabilities(points[rest]) > 0.5
         found[class_weight] = said[labels[rest] == 1].mean()
@@ -92,7 +99,7 @@ def test_texts_without_exactly_one_label_are_left_out():
     labels[0], labels[1], labels[2] = NAN, 0.0, 1.0
     head = fit_head(points, labels)
     np.testing.assert_array_equal(head.coef, expected.coef)
-    assert usable(labels, HeadSettings()).tolist() == [False] * 3 + [True] * 15
+    assert select_usable(labels, multi_label=False).tolist() == [False] * 3 + [True] * 15
 
 
 def test_a_label_that_every_text_has():
@@ -117,8 +124,6 @@ def test_one_example_a_class_is_enough():
         ([], 0, {"multi_label": True}, "SM210"),
         ([0, 0], 2, {}, r"SM211.*label 1"),
         ([0, 0], 2, {"multi_label": True}, r"SM211.*label 1"),
-        ([0, 1], 2, {"C": 0}, "SM212"),
-        ([0, 1], 2, {"C": "auto"}, "SM212"),
     ],
 )
 def test_what_cannot_be_learnt_is_refused(classes, n_labels, settings, code):
@@ -127,33 +132,39 @@ def test_what_cannot_be_learnt_is_refused(classes, n_labels, settings, code):
         fit_head(np.ones((len(classes), 3), np.float32), labels, **settings)
 
 
+@pytest.mark.parametrize("C", [0, -1.0, "auto", float("inf"), float("nan")])
+def test_an_impossible_strength_is_refused(C):  # noqa: N803
+    with pytest.raises(ValueError, match=r"(?s)SM065.*head\.C"):
+        HeadConfig.read({"C": C}, path="head")
+
+
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_the_strength_is_chosen_on_held_out_texts(multi_label):
+    options = {"multi_label": multi_label, "seed": 0}
     points, classes = clouds(3, 12, spread=0.05)
-    easy = choose_strength(points, one_hot(classes, 3), HeadSettings(multi_label=multi_label))
+    easy = choose_strength(points, one_hot(classes, 3), HeadConfig(), **options)
     points, classes = clouds(3, 12, spread=4.0)
-    hard = choose_strength(points, one_hot(classes, 3), HeadSettings(multi_label=multi_label))
-    assert easy == CHOICES[-1]
-    assert hard == CHOICES[0]
+    hard = choose_strength(points, one_hot(classes, 3), HeadConfig(), **options)
+    assert easy == STRENGTHS[-1]
+    assert hard == STRENGTHS[0]
 
 
 def test_folds_share_out_every_class():
     labels = one_hot([0] * 10 + [1] * 5 + [2], 3)
-    folds = split(labels, folds=5, seed=0)
+    folds = assign_folds(labels, folds=5, seed=0)
     assert folds[-1] == -1
     assert sorted(folds[:10]) == sorted([*range(5), *range(5)])
     assert sorted(folds[10:15]) == list(range(5))
-    assert np.array_equal(folds, split(labels, folds=5, seed=0))
+    assert np.array_equal(folds, assign_folds(labels, folds=5, seed=0))
 
 
 def test_held_out_logits_know_less():
     points, classes = clouds(4, 8, spread=1.5)
     labels = one_hot(classes, 4)
     head = fit_head(points, labels)
-    seen = negative_likelihood(head.logits(points), labels, HeadSettings())
-    held = negative_likelihood(
-        held_out_logits(points, labels, HeadSettings()), labels, HeadSettings()
-    )
+    seen = negative_log_likelihood(head.logits(points), labels, multi_label=False)
+    logits = held_out_logits(points, labels, HeadConfig(), multi_label=False, seed=0)
+    held = negative_log_likelihood(logits, labels, multi_label=False)
     assert seen < held
 
 
@@ -207,12 +218,12 @@ def test_the_temperature_makes_probabilities_honest():
     assert errors[1] < 0.6 * errors[0]
 
 
-def test_tuned_vectors_alone_are_not_trusted_for_the_temperature():
+def test_trained_vectors_alone_are_not_trusted_for_the_temperature():
     points, classes = clouds(4, 10, width=16, spread=2.0)
     labels = one_hot(classes, 4)
     tuned = points + 20 * labels @ np.random.default_rng(0).normal(size=(4, 16)).astype(np.float32)
     alone = fit_head(tuned, labels)
-    both = fit_head(tuned, labels, frozen=points)
+    both = fit_head(tuned, labels, initial=points)
     assert both.temperature > alone.temperature
     np.testing.assert_array_equal(both.coef, alone.coef)
 

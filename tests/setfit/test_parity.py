@@ -10,8 +10,8 @@ import torch
 
 from spacy_modernbert.setfit.checkpoint.folder_config import POOLING_MODES
 from spacy_modernbert.setfit.checkpoint.import_setfit import load_setfit
-from spacy_modernbert.setfit.checkpoint.read import Overrides, load_folder
-from spacy_modernbert.setfit.checkpoint.write import save_folder
+from spacy_modernbert.setfit.checkpoint.read import Overrides, load_sentence_encoder
+from spacy_modernbert.setfit.checkpoint.write import save_sentence_encoder
 
 from .conftest import TOPICS, write_modules
 
@@ -28,7 +28,7 @@ WIDTH = 32
 
 
 def assert_equal(folder, **settings):
-    found = load_folder(folder).encode_texts(TEXTS)
+    found = load_sentence_encoder(folder).encode_texts(TEXTS)
     wanted = peer.SentenceTransformer(str(folder), device="cpu", **settings).encode(TEXTS)
     # Sums of many vectors are long, so their last digits are larger.
     np.testing.assert_allclose(found, wanted, atol=1e-5, rtol=1e-5)
@@ -36,7 +36,7 @@ def assert_equal(folder, **settings):
 
 def test_minilm(minilm, tmp_path):
     assert_equal(minilm)
-    save_folder(load_folder(minilm), tmp_path / "saved")
+    save_sentence_encoder(load_sentence_encoder(minilm), tmp_path / "saved")
     assert_equal(tmp_path / "saved")
 
 
@@ -50,7 +50,7 @@ def test_pooling(any_folder, tmp_path, mode, include_prompt):
     prompts = {"prompts": {"search": "search: "}, "default_prompt_name": "search"}
     (folder / "config_sentence_transformers.json").write_text(json.dumps(prompts))
     assert_equal(folder)
-    save_folder(load_folder(folder), tmp_path / "saved")
+    save_sentence_encoder(load_sentence_encoder(folder), tmp_path / "saved")
     assert_equal(tmp_path / "saved")
 
 
@@ -66,9 +66,9 @@ def test_what_the_peer_saves(any_folder, tmp_path):
         models.Normalize(),
     ]
     peer.SentenceTransformer(modules=parts, device="cpu").save(str(tmp_path / "theirs"))
-    assert load_folder(tmp_path / "theirs").reading.max_length == 24
+    assert load_sentence_encoder(tmp_path / "theirs").input_config.max_length == 24
     assert_equal(tmp_path / "theirs")
-    save_folder(load_folder(tmp_path / "theirs"), tmp_path / "ours")
+    save_sentence_encoder(load_sentence_encoder(tmp_path / "theirs"), tmp_path / "ours")
     assert_equal(tmp_path / "ours")
 
 
@@ -81,7 +81,7 @@ def test_lower_case(any_folder, tmp_path):
 
 def test_an_own_prompt_is_saved(any_folder, tmp_path):
     own = Overrides(prompt="about: ", normalize=True, pooling="cls", max_length=12)
-    save_folder(load_folder(any_folder, overrides=own), tmp_path / "saved")
+    save_sentence_encoder(load_sentence_encoder(any_folder, overrides=own), tmp_path / "saved")
     assert_equal(tmp_path / "saved")
 
 

@@ -1,14 +1,16 @@
-"""The ``setfit_textcat`` pipe: categories from a handful of texts each."""
+"""The ``setfit_textcat`` component: categories from a handful of texts each."""
 
 # No `from __future__ import annotations`: spaCy validates `[initialize]` against these types.
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import srsly
 import torch
 from spacy import util
 from spacy.errors import Errors as SpacyErrors
@@ -20,57 +22,48 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 
 from ...errors import Errors
+from ...setfit.arrays import Floats, LabelMatrix
 from ...setfit.checkpoint.import_setfit import load_setfit
 from ...setfit.head.abstention import with_abstention
 from ...setfit.head.classifier import Classifier
-from ...setfit.head.logistic_regression import Floats
+from ...setfit.head.config import HeadConfig
 from ...setfit.head.prototypes import abstain_scores
-from ...setfit.training.batches import Labels
-from ...setfit.training.best_checkpoint import Evaluator, evaluate_scores
+from ...setfit.training.config import SetfitOptimizerConfig, SetfitTrainingConfig
 from ...setfit.training.losses import LOSSES, similarities
+from ...setfit.training.support_set import SupportSet
+from ...text.files import atomic_path
 from ..checkpoint_model import CheckpointModel
+from ..error_handling import annotate_batch, annotate_stream
 from ..multiprocessing import guard_forks
+from .config import SetfitTextcatConfig
 from .examples import (
+    EXAMPLE_BATCH,
     Cats,
     Text,
     check_cats,
-    only_usable,
+    label_matrix,
     read_given,
-    text_of,
-    usable,
+    select_annotated,
 )
-from .learner import schedule_of
-from .listener import make_learner
-from .storage import byte_readers, byte_writers, disk_readers, disk_writers
-
-# Least and greatest value of settings.
-_RANGES = {
-    "threshold": (0, 1),
-    "batch_texts": (0, np.inf),
-    "learn_rate": (0, np.inf),
-    "weight_decay": (0, np.inf),
-    "warmup_steps": (0, np.inf),
-    "total_steps": (1, np.inf),
-    "dropout": (0, 1),
-    "blend": (0, 1),
-    "abstain_threshold": (0, 2),
-    "max_support": (1, np.inf),
-    "seed": (0, np.inf),
-}
-# Examples that are looked at at a time.
-CHUNK = 1000
+from .learner import HEAD, SUPPORT, LearningSettings, SetfitLearner
 
 
 class SetfitTextcat(TrainablePipe):
-    """Tells the category of a Doc, having seen a few texts of each, and writes it to ``doc.cats``.
+    """Predicts the category of a Doc from a few texts of each, and writes it to ``doc.cats``.
 
     Args:
         vocab: The shared vocabulary.
         model: Docs to one vector each, such as ``spacy_modernbert.SentenceEncoder.v1``.
-        name: The component's name.
-        settings: What the factory `make_setfit_textcat` calls by the same names. They are kept in
-            ``cfg`` and read whenever they are needed, so they may be changed at any time.
+        name: Name of the component.
+        settings: The flat settings. They are kept in ``cfg``, and may be changed at any time.
+        training: How the encoder is trained.
+        head: How the classifier is fitted.
         scorer: Scores the predictions.
+
+    Attributes:
+        training_config: How the next training goes. It may be replaced as a whole.
+        head_config: How the next classifier is fitted. It may be replaced as a whole.
+        learner: What was learned: texts, weights, and the classifier.
     """
 
     def __init__(
@@ -79,47 +72,57 @@ class SetfitTextcat(TrainablePipe):
         model: Model,
         name: str = "setfit_textcat",
         *,
-        settings: Mapping[str, Any],
+        settings: SetfitTextcatConfig,
+        training: SetfitTrainingConfig,
+        head: HeadConfig,
         scorer: Callable | None = None,
     ) -> None:
         guard_forks()
         self.vocab = vocab
         self.model = model
         self.name = name
-        self.cfg: dict[str, Any] = {
-            **copy.deepcopy(dict(settings)),
-            "labels": [],
-            "positive_label": None,
-        }
         self.scorer = scorer
-        self._configured = copy.deepcopy(self.cfg)
-        self._check_settings()
-        self.learner = make_learner(model)
-        self.learner.reset((), self.cfg)
+        self.training_config = training
+        self.head_config = head
+        self.cfg: dict[str, Any] = {**settings.model_dump(), "labels": [], "positive_label": None}
+        self._configured = copy.deepcopy(self._stored_settings())
+        self._max_steps: int | None = None
+        self.learner = SetfitLearner(model)
+        self.learner.reset(self._learning())
+
+    @property
+    def support(self) -> SupportSet:
+        """The texts that the classifier learns from."""
+        return self.learner.support
+
+    @property
+    def classifier(self) -> Classifier | None:
+        """The classifier that was fitted, or loaded, last; see `fit_classifier`."""
+        return self.learner.classifier
+
+    @property
+    def settings(self) -> SetfitTextcatConfig:
+        """The flat settings as they are now.
+
+        Raises:
+            ValueError: SM065 where one is out of range.
+        """
+        names = SetfitTextcatConfig.model_fields
+        return SetfitTextcatConfig.read({n: self.cfg[n] for n in names}, path="")
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels, the one of texts that none of the others fits included, as the last."""
+        """The labels; the last is the one of texts that are unlike all examples, if it is set."""
         extra = self.cfg["abstain_label"]
-        return (*self._classes, *(() if extra is None else (extra,)))
+        return (*self.label_data, *(() if extra is None else (extra,)))
 
     @property
     def label_data(self) -> list[str]:
-        """The labels, for ``initialize``."""
-        return list(self._classes)
-
-    @property
-    def classifier(self) -> Classifier:
-        """The classifier, up to date: its head, labels and prototypes."""
-        return self._refresh()
-
-    @property
-    def _classes(self) -> list[str]:
-        classes: list[str] = self.cfg["labels"]
-        return classes
+        """The labels that are learned, for ``initialize``."""
+        return list(self.cfg["labels"])
 
     def add_label(self, label: str) -> int:
-        """Add a label. The classifier knows it by its name until there are examples.
+        """Add a label. Until it has examples, its name stands in for them.
 
         Args:
             label: The label.
@@ -131,9 +134,9 @@ class SetfitTextcat(TrainablePipe):
             raise ValueError(SpacyErrors.E187)
         if label in self.labels:
             return 0
-        self._classes.append(label)
+        self.cfg["labels"].append(label)
         self.vocab.strings.add(label)
-        self.learner.widen(self._classes)
+        self.support.widen(len(self.cfg["labels"]))
         return 1
 
     def fit(
@@ -146,54 +149,66 @@ class SetfitTextcat(TrainablePipe):
     ) -> "SetfitTextcat":
         """Learn from texts, without a config and without a training loop.
 
-        What was learnt before stays, and so do the texts: a second call adds to them.
+        What was learned before stays, and so do the texts: a second call adds to them.
 
         Args:
             examples: Pairs of a text and its label, its list of labels, or a mapping of labels to
                 0 or 1. The text may be a Doc.
             steps: Steps that the encoder is trained. With 0 it stays as it is, and only the
                 classifier learns. None: the setting ``total_steps``.
-            dev: Other examples. If there are any, the training is judged by them at its start,
-                after each quarter and at its end, and its best state is kept, which may be the
-                encoder as it was.
+            dev: Other examples. If there are any, the training is evaluated with them at its start,
+                after each quarter and at its end, and its best weights are kept, which may be those
+                from before.
             progress_bar: Whether to show one.
 
         Returns:
             The component itself.
 
         Raises:
-            ValueError: SM233, E851 or E895 where the examples can't be used, SM210-SM212 where no
-                classifier can be made of them.
+            ValueError: SM233, E851 or E895 where the examples can't be used, SM210 or SM211 where
+                no classifier can be fitted to them.
         """
         self.set_support(examples, clear=False)
         self._require_labels()
         self._check_classes()
-        total = self._n_steps() if steps is None else steps
-        if total and self.cfg["train_encoder"] and not self.learner.is_listening:
+        configured = self.training_config.optimizer.total_steps
+        total = (configured or SetfitOptimizerConfig().total_steps or 0) if steps is None else steps
+        if total and self.learner.trains_encoder(self._learning()):
             from tqdm import tqdm  # type: ignore[import-untyped]
 
             bar = tqdm(range(total), desc=self.name, unit="step", disable=not progress_bar)
-            self.learner.tune(self.cfg, bar, total=total, judge=self._judge(read_given(dev)))
-        self._refresh()
-        self.learner.rest(self.cfg)
+            evaluation = self._annotated(read_given(dev))
+            self.learner.train(bar, self._learning(), total=total, dev=evaluation)
+        self.learner.end_training(self._learning())
         return self
 
     def set_support(self, examples: Iterable[Any], *, clear: bool = True) -> None:
-        """Give texts to learn from, and learn nothing yet but the labels.
+        """Set the texts to learn from, and learn nothing yet but the labels.
 
         Args:
             examples: As for `fit`.
-            clear: Whether they take the place of those that are there, or join them.
+            clear: Whether they replace the texts that are there, or join them.
         """
         given = read_given(examples)
-        for _, cats in given:
-            check_cats(cats, multi_label=self.cfg["multi_label"])
+        self._check_cats(cats for _, cats in given)
         for label in dict.fromkeys(label for _, cats in given for label in cats):
             self.add_label(label)
         if clear:
-            self.learner.reset(self._classes, self.cfg)
-        self.learner.collect(*self._usable(given), self.cfg)
-        self.learner.warn()
+            self.learner.reset(self._learning())
+        self.learner.add(*self._annotated(given), self._learning())
+        self.learner.warn_of_conflicts()
+
+    def fit_classifier(self) -> Classifier:
+        """Fit the classifier to the support set, and to the names of labels without examples.
+
+        `predict`, `fit`, `to_disk` and `to_bytes` do so whenever weights, texts or labels have
+        changed since the last time.
+
+        Raises:
+            ValueError: SM210 or SM211 where no classifier can be fitted, SM231 where the examples
+                of a loaded one were not kept.
+        """
+        return self.learner.fit_classifier(self._learning())
 
     def initialize(
         self,
@@ -203,12 +218,10 @@ class SetfitTextcat(TrainablePipe):
         labels: list[str] | None = None,
         positive_label: str | None = None,
     ) -> None:
-        """Load the encoder, and take in the texts to learn from. Nothing is trained yet.
-
-        Without annotated examples the labels are known by their names.
+        """Load the encoder, and collect the texts to learn from. Nothing is trained yet.
 
         Args:
-            get_examples: Gives the examples, each time it is called.
+            get_examples: Returns the examples, each time it is called.
             nlp: The pipeline.
             labels: The labels, in place of those of the examples.
             positive_label: The label whose scores are reported, if there are two.
@@ -219,21 +232,26 @@ class SetfitTextcat(TrainablePipe):
                 none of two labels.
         """
         validate_get_examples(get_examples, "SetfitTextcat.initialize")
-        for label in self._labels_of(get_examples) if labels is None else labels:
+        if labels is None:
+            self._check_cats(example.reference.cats for example in get_examples())
+            found = (label for example in get_examples() for label in example.reference.cats)
+            labels = list(dict.fromkeys(found))
+        for label in labels:
             self.add_label(label)
         self._check_classes()
-        self._set_positive(positive_label)
+        self._set_positive_label(positive_label)
         self.model.initialize(X=[eg.predicted for eg in islice(get_examples(), 10)])
-        self.learner.reset(self._classes, self.cfg)
-        for examples in util.minibatch(get_examples(), CHUNK):
-            given = [(eg.predicted, eg.reference.cats) for eg in examples]
-            texts, answers = self._usable(given)
-            docs = [text for text in texts if isinstance(text, Doc)]
-            self.learner.collect(self.learner.prepare(docs, nlp, self.name), answers, self.cfg)
-        self.learner.warn()
+        self.learner.reset(self._learning())
+        max_steps = 0 if nlp is None else nlp.config.get("training", {}).get("max_steps")
+        self._max_steps = max_steps if isinstance(max_steps, int) and max_steps > 0 else None
+        for examples in util.minibatch(get_examples(), EXAMPLE_BATCH):
+            docs, known = self._annotated([(eg.predicted, eg.reference.cats) for eg in examples])
+            prepared = self.learner.source.prepare(docs, nlp, self.name)
+            self.learner.add(prepared, known, self._learning())
+        self.learner.warn_of_conflicts()
 
     def predict(self, docs: Iterable[Doc]) -> Floats:
-        """Give the probabilities of the labels, and leave the Docs as they are.
+        """Return the probabilities of the labels, and leave the Docs as they are.
 
         Returns:
             Zeros for a Doc without text. *Shape:* (docs, labels).
@@ -243,38 +261,43 @@ class SetfitTextcat(TrainablePipe):
         """
         docs = list(docs)
         self._require_labels()
-        classifier = self._refresh(patient=True)
+        settings, classifier = self.settings, self.classifier
+        # Between an update and its step, the last classifier serves other components.
+        if classifier is None or not self.learner.source.has_gradients:
+            classifier = self.learner.current_classifier(self._learning())
         scores = np.zeros((len(docs), len(self.labels)), dtype=np.float32)
         full = [i for i, doc in enumerate(docs) if doc.text.strip()]
         if not full:
             return scores
         vectors = self._vectors([docs[i] for i in full])
         found = classifier.head.probabilities(vectors)
-        label = self.cfg["abstain_label"]
         names = list(classifier.labels)
-        if label is not None:
-            distances = self._distances(vectors, classifier)
-            threshold, is_multi = self.cfg["abstain_threshold"], self.cfg["multi_label"]
-            found = with_abstention(found, distances, threshold, multi_label=is_multi)
-            names.append(label)
-        columns = [self.labels.index(name) for name in names]
-        scores[np.ix_(full, columns)] = found
+        if settings.abstain_label is not None:
+            found = with_abstention(
+                found,
+                self._distances(vectors, classifier),
+                settings.abstain_threshold,
+                multi_label=settings.multi_label,
+            )
+            names.append(settings.abstain_label)
+        scores[np.ix_(full, [self.labels.index(name) for name in names])] = found
         return scores
 
     def abstain_scores(self, docs: Iterable[Doc]) -> Floats:
-        """Tell how far Docs are from everything the classifier was shown.
+        """Return how far Docs are from all examples of the classifier.
 
         Returns:
             Distance to the nearest prototype of a class: 0 is on it, 1 at a right angle.
             *Shape:* (docs,).
 
         Raises:
-            ValueError: SM235 where the classifier came without the prototypes.
+            ValueError: SM235 where the classifier came without prototypes.
         """
-        return self._distances(self._vectors(list(docs)), self._refresh())
+        classifier = self.learner.current_classifier(self._learning())
+        return self._distances(self._vectors(list(docs)), classifier)
 
     def set_annotations(self, docs: Iterable[Doc], scores: Floats) -> None:
-        """Write what `predict` found. Categories of other components stay.
+        """Write what `predict` returned. Categories of other components stay.
 
         Args:
             docs: The Docs.
@@ -284,11 +307,8 @@ class SetfitTextcat(TrainablePipe):
             doc.cats.update(zip(self.labels, row, strict=True))
 
     def __call__(self, doc: Doc) -> Doc:
-        """Annotate one Doc."""
-        try:
-            self.set_annotations([doc], self.predict([doc]))
-        except Exception as error:
-            self.get_error_handler()(self.name, self, [doc], error)
+        """Annotate one Doc; an error goes to the error handler."""
+        annotate_batch(self, [doc], self._annotate)
         return doc
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
@@ -296,17 +316,12 @@ class SetfitTextcat(TrainablePipe):
 
         Args:
             stream: The Docs.
-            batch_size: How many to gather before they are grouped by length.
+            batch_size: Docs that are encoded together.
 
         Yields:
-            The Docs in their order, without those that the error handler has taken.
+            The Docs in their order, without those that failed.
         """
-        for docs in util.minibatch(stream, batch_size):
-            try:
-                self.set_annotations(docs, self.predict(docs))
-            except Exception:  # one Doc must not take its neighbours down with it
-                docs = [doc for doc in docs if self._annotate_alone(doc)]
-            yield from docs
+        yield from annotate_stream(self, stream, self._annotate, batch_size=batch_size)
 
     def update(
         self,
@@ -318,13 +333,10 @@ class SetfitTextcat(TrainablePipe):
     ) -> dict[str, float]:
         """Learn from a batch, and from texts that came before.
 
-        The first update after ``initialize``, or after loading, takes no step, so that the first
-        scores of ``spacy train`` are those of the encoder as it is.
-
         Args:
             examples: The batch.
             drop: Dropout rate, if the setting ``dropout`` is null.
-            sgd: If given, the step is taken at once; see `finish_update` for how.
+            sgd: If given, the step is taken at once; see `finish_update`.
             losses: Losses by component, to be added to.
 
         Returns:
@@ -335,44 +347,50 @@ class SetfitTextcat(TrainablePipe):
         examples = list(examples)
         validate_examples(examples, "SetfitTextcat.update")
         given = [(eg.predicted, eg.reference.cats) for eg in examples]
-        for _, cats in given:
-            check_cats(cats, multi_label=self.cfg["multi_label"])
-        docs, labels = self._usable(given)
-        if docs and self.learner.is_listening:  # to the whole batch or not at all
-            docs = [doc for doc, _ in given]
-            labels = usable(given, self._classes, multi_label=self.cfg["multi_label"])
-        if docs:
-            losses[self.name] += self.learner.update(docs, labels, self.cfg, drop=drop)
-            if sgd:
-                self.finish_update(sgd)
+        self._check_cats(cats for _, cats in given)
+        labels = self._label_matrix(given)
+        if not select_annotated(labels):
+            return losses
+        settings = self._learning()
+        self.learner.source.load(settings.flat.device)
+        losses[self.name] += self.learner.source.update(
+            self.support,
+            [doc for doc, _ in given],
+            labels,
+            settings.training,
+            multi_label=settings.flat.multi_label,
+            drop=drop,
+            train=self.learner.trains_encoder(settings),
+        )
+        self.learner.warn_of_conflicts()
+        if sgd:
+            self.finish_update(sgd)
         return losses
 
     def finish_update(self, sgd: Optimizer) -> None:
-        """Take a step: with AdamW at ``learn_rate``, or with ``sgd`` if that is null."""
-        self.learner.finish(sgd, self.cfg)
+        """Take a step: with an AdamW of its own, or with ``sgd`` if `use_training_optimizer`."""
+        self.learner.source.finish_update(sgd)
 
     def get_loss(self, examples: Iterable[Example], scores: Floats) -> tuple[float, Floats]:
         """Compute the loss of sentence vectors.
 
         Args:
             examples: The examples.
-            scores: Their vectors, as ``model`` gives them. *Shape:* (examples, width).
+            scores: Their vectors, as ``model`` returns them. *Shape:* (examples, width).
 
         Returns:
             The loss and its gradient. *Shape:* (examples, width).
         """
         examples = list(examples)
         validate_examples(examples, "SetfitTextcat.get_loss")
-        given = [(eg.predicted, eg.reference.cats) for eg in examples]
-        labels = usable(given, self._classes, multi_label=self.cfg["multi_label"])
+        labels = self._label_matrix([(eg.predicted, eg.reference.cats) for eg in examples])
         vectors = torch.from_numpy(np.array(scores, dtype=np.float32)).requires_grad_()
-        loss = LOSSES[schedule_of(self.cfg).loss](vectors, similarities(torch.from_numpy(labels)))
-        loss.backward()
-        assert vectors.grad is not None
-        return float(loss.detach()), vectors.grad.numpy()
+        loss = LOSSES[self.training_config.loss](vectors, similarities(torch.from_numpy(labels)))
+        (gradient,) = torch.autograd.grad(loss, vectors)
+        return float(loss.detach()), gradient.numpy()
 
     def score(self, examples: Iterable[Example], **settings: Any) -> dict[str, Any]:
-        """Score what the component has written.
+        """Score the predictions.
 
         Args:
             examples: Gold Docs beside predicted ones.
@@ -390,10 +408,10 @@ class SetfitTextcat(TrainablePipe):
         return scores
 
     def from_setfit(self, folder: str | Path) -> "SetfitTextcat":
-        """Take encoder, classifier and labels of a checkpoint that setfit saved.
+        """Take encoder, classifier and labels from a checkpoint that setfit saved.
 
-        Nothing in it is run: the pickled classifier is read as arrays, or refused. The examples are
-        not in such a checkpoint, and neither is what abstaining needs.
+        Nothing in it is run: the pickled classifier is read as arrays, or refused. The checkpoint
+        holds neither the examples nor the prototypes, which abstaining needs.
 
         Args:
             folder: The folder.
@@ -404,140 +422,153 @@ class SetfitTextcat(TrainablePipe):
         Raises:
             FileNotFoundError: SM041 where a file is missing.
             ValueError: SM220 or SM221 where the classifier is of another kind, SM232 where the
-                encoder is another component's.
+                encoder is that of another component.
         """
         if not isinstance(self.model, CheckpointModel):
             raise ValueError(Errors.SM232.format(name=self.name))
-        shim = self.learner.shim
+        shim = self.model.shim
         found = load_setfit(Path(folder), precision=shim.precision)
         shim.set(found.encoder)
         self.cfg["labels"], self.cfg["multi_label"] = [], found.head.multi_label
         for label in found.labels:
             self.add_label(label)
         prototypes = np.zeros((0, found.encoder.width), dtype=np.float32)
-        self.take(Classifier(found.head, tuple(found.labels), prototypes))
+        classifier = Classifier(found.head, tuple(found.labels), prototypes)
+        self.learner.reset(self._learning(), classifier)
         return self
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """Give the component as bytes: ``cfg``, ``vocab``, ``model``, ``head``, ``support``."""
+        """Return the component as bytes: ``cfg``, ``vocab``, ``model``, ``head``, ``support``."""
         excluded = set(exclude)
-        return util.to_bytes(byte_writers(self, excluded), excluded)
+        learned = self.learner.to_bytes(self._learning())  # puts the final weights in use
+        serialize: dict[str, Callable[[], Any]] = {
+            "cfg": lambda: srsly.json_dumps(self._changed_settings()),
+            "vocab": lambda: self.vocab.to_bytes(exclude=excluded),
+            "model": self.model.to_bytes,
+            **{part: partial(learned.__getitem__, part) for part in learned},
+        }
+        return util.to_bytes(serialize, excluded)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "SetfitTextcat":
-        """Load what `to_bytes` gave, into a component of the same config."""
+        """Load what `to_bytes` returned, into a component of the same config."""
         excluded = set(exclude)
-        util.from_bytes(bytes_data, byte_readers(self, excluded), excluded)
+        deserialize: dict[str, Callable[[bytes], Any]] = {
+            "cfg": lambda data: self._load_settings(srsly.json_loads(data)),
+            "vocab": lambda data: self.vocab.from_bytes(data, exclude=excluded),
+            "model": self.model.from_bytes,
+            HEAD: lambda data: self._load_head(Classifier.from_bytes(data)),
+            SUPPORT: lambda data: self._load_support(data, "the given bytes"),
+        }
+        util.from_bytes(bytes_data, deserialize, excluded)
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Write a folder; its ``model`` is one that sentence-transformers loads, too."""
+        """Write a folder; sentence-transformers can load the ``model`` in it."""
         excluded = set(exclude)
-        util.to_disk(path, disk_writers(self, excluded), excluded)
+        learned = self.learner.to_bytes(self._learning())  # puts the final weights in use
+        serialize: dict[str, Callable[[Path], Any]] = {
+            "cfg": lambda p: srsly.write_json(p, self._changed_settings()),
+            "vocab": lambda p: self.vocab.to_disk(p, exclude=excluded),
+            "model": self.model.to_disk,
+            HEAD: lambda p: _write(p, learned.get(HEAD)),
+            SUPPORT: lambda p: _write(p, learned.get(SUPPORT)),
+        }
+        util.to_disk(path, serialize, excluded)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "SetfitTextcat":
         """Load the folder that `to_disk` wrote, into a component of the same config."""
         excluded = set(exclude)
-        util.from_disk(path, disk_readers(self, Path(path), excluded), excluded)
+        deserialize: dict[str, Callable[[Path], Any]] = {
+            "cfg": lambda p: self._load_settings(srsly.read_json(p)),
+            "vocab": lambda p: self.vocab.from_disk(p, exclude=excluded),
+            "model": self.model.from_disk,
+            HEAD: lambda p: self._load_head(Classifier.load(p)) if p.exists() else None,
+            SUPPORT: lambda p: self._load_support(p.read_bytes(), p) if p.exists() else None,
+        }
+        util.from_disk(path, deserialize, excluded)
         return self
 
-    @property
-    def can_classify(self) -> bool:
-        """Whether there are labels to choose from, and something is known of them."""
-        if self.learner.is_listening and not len(self.learner.support):
-            return self.learner.classifier is not None
-        return len(self._classes) >= (1 if self.cfg["multi_label"] else 2)
+    def _learning(self) -> LearningSettings:
+        training = self.training_config
+        if training.optimizer.total_steps is None:
+            training = training.with_total_steps(self._max_steps)
+        return LearningSettings(tuple(self.label_data), self.settings, training, self.head_config)
 
-    def changes(self) -> dict[str, Any]:
-        """Give the settings that are no longer what the config says; the rest is in the config."""
-        return {k: v for k, v in self.cfg.items() if v != self._configured.get(k)}
+    def _annotate(self, docs: Sequence[Doc]) -> None:
+        self.set_annotations(docs, self.predict(docs))
 
-    def change(self, changes: dict[str, Any]) -> None:
-        """Take settings that were saved because they were not in the config."""
-        self.cfg.update(changes)
-        for label in self.labels:
-            self.vocab.strings.add(label)
-        self.take(None)
-
-    def take(self, classifier: Classifier | None) -> None:
-        """Take a classifier; what was learnt from before is forgotten."""
-        self.learner.take(classifier, self._classes, self.cfg)
-
-    def _refresh(self, *, patient: bool = False) -> Classifier:
-        return self.learner.refresh(self._classes, self.cfg, patient=patient)
+    def _vectors(self, docs: list[Doc]) -> Floats:
+        self.learner.source.load(self.cfg["device"])
+        vectors: Floats = self.model.ops.to_numpy(self.model.predict(docs))
+        return vectors
 
     def _distances(self, vectors: Floats, classifier: Classifier) -> Floats:
         if not len(classifier.prototypes):
             raise ValueError(Errors.SM235.format(name=self.name))
         return abstain_scores(vectors, classifier.prototypes)
 
-    def _vectors(self, docs: list[Doc]) -> Floats:
-        self.learner.load(self.cfg)
-        vectors: Floats = self.model.ops.to_numpy(self.model.predict(docs))
-        return vectors
+    def _stored_settings(self) -> dict[str, Any]:
+        training = self.training_config.model_dump(mode="json")
+        return {**self.cfg, "training": training, "head": self.head_config.model_dump(mode="json")}
 
-    def _annotate_alone(self, doc: Doc) -> bool:
-        """Annotate one Doc and say whether that worked; if not, the error handler has been told."""
-        try:
-            self.set_annotations([doc], self.predict([doc]))
-        except Exception as error:
-            self.get_error_handler()(self.name, self, [doc], error)
-            return False
-        return True
+    def _changed_settings(self) -> dict[str, Any]:
+        """Return the settings that differ from the config, which holds all others."""
+        stored = self._stored_settings()
+        return {name: v for name, v in stored.items() if v != self._configured.get(name)}
 
-    def _usable(self, given: Sequence[tuple[Text, Cats]]) -> tuple[list[Text], Labels]:
-        """Give the texts that something can be learnt from, and their labels."""
-        return only_usable(
+    def _load_settings(self, changed: dict[str, Any]) -> None:
+        training, head = changed.pop("training", None), changed.pop("head", None)
+        if training is not None:
+            self.training_config = SetfitTrainingConfig.read(training, path="training")
+        if head is not None:
+            self.head_config = HeadConfig.read(head, path="head")
+        self.cfg.update(changed)
+        for label in self.labels:
+            self.vocab.strings.add(label)
+        self.learner.reset(self._learning())
+
+    def _load_head(self, classifier: Classifier) -> None:
+        self.learner.reset(self._learning(), classifier)
+
+    def _load_support(self, data: bytes, source: object) -> None:
+        self.learner.load_support(data, self._learning(), source=source)
+
+    def _check_cats(self, annotations: Iterable[Cats]) -> None:
+        for cats in annotations:
+            check_cats(cats, multi_label=self.cfg["multi_label"])
+
+    def _label_matrix(self, given: Sequence[tuple[Text, Cats]]) -> LabelMatrix:
+        settings = self.settings
+        return label_matrix(
             given,
-            self._classes,
-            multi_label=self.cfg["multi_label"],
-            outside=self.cfg["abstain_label"],
+            self.label_data,
+            multi_label=settings.multi_label,
+            abstain_label=settings.abstain_label,
         )
 
-    def _judge(self, given: Sequence[tuple[Text, Cats]]) -> Evaluator | None:
-        """Give what tells how well texts are classified, if there are any."""
-        texts, labels = self._usable(given)
-        if not texts:
-            return None
-        rows = self.learner.tokenize([text_of(text) for text in texts])
-
-        def judge() -> tuple[float, float]:
-            head = self._refresh().head
-            scores = head.probabilities(self.learner.encode(rows))
-            return evaluate_scores(scores, labels, multi_label=self.cfg["multi_label"])
-
-        return judge
-
-    def _labels_of(self, get_examples: Callable[[], Iterable[Example]]) -> list[str]:
-        labels: dict[str, None] = {}
-        for example in get_examples():
-            check_cats(example.reference.cats, multi_label=self.cfg["multi_label"])
-            labels.update(dict.fromkeys(example.reference.cats))
-        return list(labels)
-
-    def _check_settings(self) -> None:
-        """Refuse settings that the types of the factory let through."""
-        for setting, (least, most) in _RANGES.items():
-            value = self.cfg[setting]
-            if value is not None and not least <= value <= most:
-                need = f"at least {least}" if most == np.inf else f"from {least} to {most}"
-                message = Errors.SM234.format(setting=setting, value=value, need=need)
-                raise ValueError(message)
+    def _annotated(self, given: Sequence[tuple[Text, Cats]]) -> tuple[list[Text], LabelMatrix]:
+        """Return the texts that something can be learned from, and their labels."""
+        labels = self._label_matrix(given)
+        chosen = select_annotated(labels)
+        return [given[i][0] for i in chosen], labels[chosen]
 
     def _check_classes(self) -> None:
-        """Refuse a single label where a text has exactly one."""
-        if len(self._classes) == 1 and not self.cfg["multi_label"]:
+        if len(self.label_data) == 1 and not self.cfg["multi_label"]:
             raise ValueError(SpacyErrors.E867)
 
-    def _set_positive(self, label: str | None) -> None:
-        labels = self._classes
+    def _set_positive_label(self, label: str | None) -> None:
+        labels = self.label_data
         if label is not None and label not in labels:
             raise ValueError(SpacyErrors.E920.format(pos_label=label, labels=labels))
         if label is not None and len(labels) != 2:
             raise ValueError(SpacyErrors.E919.format(pos_label=label, labels=labels))
         self.cfg["positive_label"] = label
 
-    def _n_steps(self) -> int:
-        from ...setfit.training.schedule import Schedule
 
-        steps: int | None = self.cfg["total_steps"]
-        return (Schedule.total_steps or 0) if steps is None else steps
+def _write(path: Path, content: bytes | None) -> None:
+    """Write a file whole, or remove the one of an earlier save."""
+    if content is None:
+        path.unlink(missing_ok=True)
+        return
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)

@@ -1,4 +1,4 @@
-"""What is known of texts: from Examples, or from pairs of a text and its labels."""
+"""Annotation of texts: from Examples, or from pairs of a text and its labels."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ...errors import Errors
-from ...setfit.training.batches import Labels
+from ...setfit.arrays import LabelMatrix
 
 Cats: TypeAlias = Mapping[str, float]
 Text: TypeAlias = str | Doc
 # (text, label), (text, [labels]), (text or Doc, {label: 0 or 1}), or an Example
 Given: TypeAlias = Any
 
+# Examples that are in memory at a time.
+EXAMPLE_BATCH = 1000
+
 
 def check_cats(cats: Cats, *, multi_label: bool) -> None:
-    """Refuse annotation that no classifier of this kind can learn from.
+    """Check that a classifier can learn from annotation.
 
     Raises:
         ValueError: E851 where a value is neither 0 nor 1, E895 where a text has several labels
@@ -34,10 +37,10 @@ def check_cats(cats: Cats, *, multi_label: bool) -> None:
 
 
 def read_given(examples: Iterable[Given]) -> list[tuple[Text, Cats]]:
-    """Bring what a user gives into one form.
+    """Bring examples of any form into one: texts with annotation.
 
-    With a label or a list of labels, a text is known not to have any of the labels that others
-    have. With a mapping, nothing is known of labels that are not in it.
+    With a label or a list of labels, a text has none of the other labels. With a mapping, labels
+    that are not in it are unknown.
 
     Raises:
         ValueError: SM233 where an item is of another form.
@@ -64,72 +67,48 @@ def read_given(examples: Iterable[Given]) -> list[tuple[Text, Cats]]:
     ]
 
 
-def text_of(given: Text) -> str:
-    """Give the text of a text, or of a Doc."""
-    return given.text if isinstance(given, Doc) else given
+def text_of(text: Text) -> str:
+    """Return a text, or the text of a Doc."""
+    return text.text if isinstance(text, Doc) else text
 
 
-def label_matrix(cats: Sequence[Cats], labels: Sequence[str], *, multi_label: bool) -> Labels:
-    """Lay annotation out as a matrix.
-
-    Args:
-        cats: Annotation of each text.
-        labels: Names of the columns.
-        multi_label: Whether a label that is not annotated is unknown, rather than absent.
-
-    Returns:
-        1, 0, or NaN where unknown. *Shape:* (texts, labels).
-    """
-    missing = np.nan if multi_label else 0.0
-    rows = [[float(answer.get(label, missing)) for label in labels] for answer in cats]
-    return np.array(rows, dtype=np.float32).reshape(len(rows), len(labels))
-
-
-def usable(
+def label_matrix(
     given: Sequence[tuple[Text, Cats]],
     labels: Sequence[str],
     *,
     multi_label: bool,
-    outside: str | None = None,
-) -> Labels:
-    """Give the labels of texts, as far as something can be learnt from them.
+    abstain_label: str | None = None,
+) -> LabelMatrix:
+    """Lay annotation out as a matrix, as far as something can be learned from it.
 
-    Nothing can be learnt from an empty text, nothing without annotation, nothing from a text of
-    which the annotation says that no label fits.
+    Nothing can be learned from an empty text, from one without annotation, or from one with the
+    abstain label; nor from a text that has none of the labels, unless it can have several.
 
     Args:
         given: Texts with annotation.
-        labels: Names of the labels.
-        multi_label: Whether a text can have several labels.
-        outside: The label of texts that none of the labels fits.
+        labels: Names of the columns.
+        multi_label: Whether a label that is not annotated is unknown, rather than absent.
+        abstain_label: The label of texts that none of the labels fits.
 
     Returns:
-        A row of NaN for a text that is of no use. *Shape:* (texts, labels).
+        1, 0, or NaN where unknown; all NaN for a text of no use. *Shape:* (texts, labels).
     """
-    matrix = label_matrix([cats for _, cats in given], labels, multi_label=multi_label)
+    missing = np.nan if multi_label else 0.0
+    rows = [[float(cats.get(label, missing)) for label in labels] for _, cats in given]
+    matrix = np.array(rows, dtype=np.float32).reshape(len(given), len(labels))
     if not multi_label:
         matrix[(matrix == 1).sum(axis=1) != 1] = np.nan
     for row, (text, cats) in zip(matrix, given, strict=True):
-        if not text_of(text).strip() or (outside is not None and cats.get(outside)):
+        if not text_of(text).strip() or (abstain_label is not None and cats.get(abstain_label)):
             row[:] = np.nan
     return matrix
 
 
-def only_usable(
-    given: Sequence[tuple[Text, Cats]],
-    labels: Sequence[str],
-    *,
-    multi_label: bool,
-    outside: str | None = None,
-) -> tuple[list[Text], Labels]:
-    """Give the texts that something can be learnt from, and their labels; see `usable`.
+def select_annotated(labels: LabelMatrix) -> list[int]:
+    """Return the indices of texts that something can be learned from.
 
     Args:
-        given: Texts with annotation.
-        labels: Names of the labels.
-        multi_label: Whether a text can have several labels.
-        outside: The label of texts that none of the labels fits.
+        labels: As `label_matrix` returns them. *Shape:* (texts, labels).
     """
-    matrix = usable(given, labels, multi_label=multi_label, outside=outside)
-    keep = np.flatnonzero(~np.isnan(matrix).all(axis=1)).tolist()
-    return [given[i][0] for i in keep], matrix[keep]
+    selected: list[int] = np.flatnonzero(~np.isnan(labels).all(axis=1)).tolist()
+    return selected

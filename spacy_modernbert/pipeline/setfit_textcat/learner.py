@@ -1,390 +1,241 @@
-"""How a `setfit_textcat` learns: the encoder step by step, the classifier when somebody asks."""
+"""The texts of a ``setfit_textcat``, their vectors, and the classifier that follows from them."""
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import fields, replace
-from typing import Any
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from spacy.language import Language
-from spacy.tokens import Doc
-from thinc.api import Model, Optimizer
+from thinc.api import Model
 
 from ...errors import Errors, Warnings
+from ...setfit.arrays import LabelMatrix
 from ...setfit.head.classifier import Classifier
+from ...setfit.head.config import HeadConfig
 from ...setfit.head.head import fit_head
-from ...setfit.head.logistic_regression import Floats, HeadSettings
 from ...setfit.head.prototypes import make_prototypes
-from ...setfit.training.batches import Labels
-from ...setfit.training.best_checkpoint import BestCheckpoint, Evaluator
-from ...setfit.training.losses import LOSSES, similarities
-from ...setfit.training.schedule import Schedule
-from ...setfit.training.support import Support
+from ...setfit.training.best_checkpoint import Evaluation, Evaluator, evaluate_scores
+from ...setfit.training.config import SetfitTrainingConfig
+from ...setfit.training.support_set import SupportSet
 from ...setfit.training.templates import label_texts
-from ...setfit.training.trainer import Trainer
-from ...setfit.training.weight_interpolation import choose_weight_interpolation, hold_out
-from ...text.tokenizer import Ints
-from ..checkpoint_model import CheckpointShim
-from ..devices import find_device
+from ..checkpoint_model import CheckpointModel
+from .config import SetfitTextcatConfig
+from .embedding_sources import SentenceEncoderSource
 from .examples import Text, text_of
-from .model import warn_of_truncation
+from .shared_encoder import SharedEncoderSource
 
-Settings = Mapping[str, Any]
-# How often it is judged after the start.
-JUDGED = 4
-# Texts that are put into rows at a time.
-CHUNK = 1000
+HEAD = "head.safetensors"
+SUPPORT = "support.safetensors"
 
 
-def schedule_of(cfg: Settings, *, drop: float = 0.0) -> Schedule:
-    """Give the schedule of a component's settings.
-
-    Args:
-        cfg: The settings.
-        drop: The dropout rate where the setting leaves it to the caller.
-    """
-    given = {f.name: cfg[f.name] for f in fields(Schedule) if f.name in cfg}
-    if cfg["learn_rate"] is None:  # another optimiser takes the steps
-        given["learn_rate"] = Schedule.learn_rate
-    if cfg["blend"] is None:
-        given["blend"] = Schedule.blend
-    given["dropout"] = drop if cfg["dropout"] is None else cfg["dropout"]
-    return Schedule(**given)
-
-
-def head_settings_of(cfg: Settings) -> HeadSettings:
-    """Give the head's part of a component's settings."""
-    return HeadSettings(
-        multi_label=cfg["multi_label"],
-        C=cfg["head_C"],
-        class_weight=cfg["class_weight"],
-        calibrate=cfg["calibrate"],
-        seed=cfg["seed"],
-    )
-
-
-class Learner:
-    """What a component has learnt from, and what it has made of it.
-
-    The classifier is a function of the texts and the encoder. It is made anew when one of them has
-    changed and somebody wants to predict or to save, and not before.
-
-    Args:
-        model: The thinc model around the encoder.
+@dataclass(frozen=True)
+class LearningSettings:
+    """All that decides how a component learns, as it is at the moment.
 
     Attributes:
-        support: The texts it learns from.
-        classifier: The classifier that was made last, if any.
-        is_stale: Whether texts, labels or weights have changed since.
-        is_listening: Whether the encoder is another component's.
+        labels: The labels that are learned.
+        flat: The flat settings.
+        training: How the encoder is trained.
+        head: How the classifier is fitted.
     """
 
-    is_listening = False
+    labels: tuple[str, ...]
+    flat: SetfitTextcatConfig
+    training: SetfitTrainingConfig
+    head: HeadConfig
+
+
+class SetfitLearner:
+    """A support set, a source of its vectors, and a classifier.
+
+    Whether the classifier is up to date is no state of its own: it follows from the versions of
+    weights and texts, and from the labels.
+
+    Args:
+        model: Docs to one vector each.
+
+    Attributes:
+        source: Makes vectors.
+        support: The texts that the classifier learns from.
+        classifier: The classifier that was fitted, or loaded, last.
+    """
 
     def __init__(self, model: Model) -> None:
-        self.model = model
-        self.support = Support(0, capacity=1, seed=0)
+        is_own = isinstance(model, CheckpointModel)
+        self.source: SentenceEncoderSource | SharedEncoderSource = (
+            SentenceEncoderSource(model) if is_own else SharedEncoderSource(model)
+        )
+        self.support = SupportSet(0)
         self.classifier: Classifier | None = None
-        self.is_stale = True
-        self._trainer: Trainer | None = None
-        # The first update shows what the encoder can do without training, and takes no step.
-        self._has_started = False
-        self._is_open = False  # between an update and its end
-        self._has_gradient = False
-        self._uses_averages = False
-        # Labels of a loaded classifier whose texts were not kept.
-        self._lost: frozenset[str] = frozenset()
-        self._warned_of: frozenset[str] = frozenset()
+        self._fitted_to: Hashable = None
+        # Labels of a loaded classifier whose examples were not kept.
+        self._without_examples: frozenset[str] = frozenset()
         self._n_conflicts = 0
-        self._said_frozen = False
+        self._warned: set[str] = set()
 
-    @property
-    def shim(self) -> CheckpointShim:
-        """The shim that holds the encoder."""
-        return self.model.shim
-
-    @property
-    def is_averaged(self) -> bool:
-        """Whether averages of an optimiser are in the place of the weights right now."""
-        return self.shim.is_averaged
-
-    def reset(self, labels: Sequence[str], cfg: Settings) -> None:
-        """Forget all texts and the classifier. The encoder stays as it is."""
-        self.rest(cfg)
-        self._make_support(labels, cfg)
-        self.classifier = None
-        self.is_stale, self._lost = True, frozenset()
+    def reset(self, settings: LearningSettings, classifier: Classifier | None = None) -> None:
+        """Forget all texts, and take a classifier that comes without them, or none."""
+        self.source.end_training()
+        self.support = SupportSet(
+            len(settings.labels), capacity=settings.flat.max_support, seed=settings.training.seed
+        )
+        self.classifier = classifier
+        self._without_examples = frozenset(() if classifier is None else classifier.labels)
         self._n_conflicts = 0
+        self._mark_fitted()
 
-    def load(self, cfg: Settings) -> None:
-        """Have the encoder loaded, and where it belongs."""
-        self.model.initialize()
-        self.shim.place(find_device(cfg["device"]))
+    def add(self, texts: Sequence[Text], labels: LabelMatrix, settings: LearningSettings) -> None:
+        """Add texts to the support set. *Shape of the labels:* (texts, labels)."""
+        self.source.load(settings.flat.device)
+        self.source.add_to(self.support, texts, labels)
 
-    def prepare(self, docs: Sequence[Doc], nlp: Language | None, name: str) -> Sequence[Doc]:
-        """Give Docs with all that the model needs of the pipeline before it."""
-        return docs
+    def can_fit(self, settings: LearningSettings) -> bool:
+        """Whether there are labels to choose from, and something is known of them."""
+        if isinstance(self.source, SharedEncoderSource) and not len(self.support):
+            return self.classifier is not None
+        return len(settings.labels) >= (1 if settings.flat.multi_label else 2)
 
-    def take(self, classifier: Classifier | None, labels: Sequence[str], cfg: Settings) -> None:
-        """Take a classifier that was saved; its texts may follow by `load_support`."""
-        self.reset(labels, cfg)
-        self.classifier, self.is_stale = classifier, classifier is None
-        self._lost = frozenset(() if classifier is None else classifier.labels)
+    def trains_encoder(self, settings: LearningSettings) -> bool:
+        """Whether steps change the encoder; warn, once, where they should and cannot."""
+        if "encoder" in settings.training.freeze:
+            return False
+        if isinstance(self.source, SharedEncoderSource) or self.support.can_train_encoder:
+            return True
+        if "SMW233" not in self._warned:
+            self._warned.add("SMW233")
+            warnings.warn(Warnings.SMW233, stacklevel=3)
+        return False
 
-    def load_support(self, data: bytes, cfg: Settings) -> None:
-        """Take the texts that were saved with the classifier."""
-        self.load(cfg)
-        self.support.load(data, self.tokenize)
-        self._lost = frozenset()
-
-    def save_support(self, cfg: Settings) -> bytes:
-        """Give the texts as a component's settings want them kept."""
-        return self.support.to_bytes(cfg["keep_support"], self.encode)
-
-    def widen(self, labels: Sequence[str]) -> None:
-        """Take note of labels that came later."""
-        self.support.widen(len(labels))
-        self.is_stale = True
-
-    def collect(self, given: Sequence[Text], labels: Labels, cfg: Settings) -> None:
-        """Take in texts to learn from.
-
-        Args:
-            given: The texts.
-            labels: *Shape:* (texts, labels).
-            cfg: The component's settings.
-        """
-        self.load(cfg)
-        texts = [text_of(text) for text in given]
-        for start in range(0, len(texts), CHUNK):
-            part = texts[start : start + CHUNK]
-            self.support.add(part, self.tokenize(part), labels[start : start + CHUNK])
-        self.is_stale = True
-
-    def warn(self) -> None:
-        """Say what is wrong with the texts that were taken in."""
-        self.warn_of_conflicts()
-
-    def warn_of_conflicts(self) -> None:
-        """Say how many texts came with different labels, if there are more than last time."""
-        n = self.support.texts.n_conflicts
-        if n > self._n_conflicts:
-            self._n_conflicts = n
-            total = self.support.texts.n_seen
-            warnings.warn(Warnings.SMW232.format(n=n, total=total), stacklevel=2)
-
-    def tune(
-        self, cfg: Settings, steps: Iterable[int], *, total: int, judge: Evaluator | None = None
+    def train(
+        self,
+        steps: Iterable[int],
+        settings: LearningSettings,
+        *,
+        total: int,
+        dev: tuple[Sequence[Text], LabelMatrix],
     ) -> None:
-        """Train the encoder on the texts it has, all at once.
+        """Train the component's own encoder on the whole support set, and fit the classifier.
 
         Args:
-            cfg: The component's settings.
             steps: Yields the numbers of the steps, from 0.
-            total: How many there are.
-            judge: Says how good the state of the training is. It is asked at the start, after each
-                quarter and at the end, and the best state is kept, the later one of equals.
+            settings: The settings.
+            total: Number of steps.
+            dev: Texts to evaluate with, if any, and their labels. *Shape:* (texts, labels).
         """
-        self.load(cfg)
-        if not self._can_train(cfg):
-            return
-        self._trainer = Trainer(self.model.checkpoint, replace(schedule_of(cfg), total_steps=total))
-        best = BestCheckpoint(self.model.checkpoint, judge)
-        labels, size = self._labels(cfg), cfg["batch_texts"] or len(self.support)
-        held = np.zeros(len(labels), dtype=np.bool_)
-        if cfg["blend"] is None and judge is None:
-            held = hold_out(labels, seed=cfg["seed"])
-        for step in steps:
-            if step * JUDGED % total < JUDGED:
-                best.offer()
-            self._trainer.step(*self.support.draw(size, labels, without=held))
-            self._weights_changed()
-        if held.any():
-            self._choose_blend(self._trainer, labels, held, cfg)
-        best.offer()
-        if best.restore():
-            self._trainer = None  # without settling: that would blend the best state, too
-            self._weights_changed()
+        if isinstance(self.source, SentenceEncoderSource):
+            self.source.train(
+                self.support,
+                steps,
+                total=total,
+                config=settings.training,
+                multi_label=settings.flat.multi_label,
+                head=settings.head,
+                evaluator=self._evaluator(self.source, *dev, settings) if dev[0] else None,
+            )
 
-    def _choose_blend(
-        self, trainer: Trainer, labels: Labels, held: NDArray[np.bool_], cfg: Settings
-    ) -> None:
-        def encode(share: float) -> Floats:
-            trainer.blend(share)
-            return self.encode(self.support.texts.rows)
+    def end_training(self, settings: LearningSettings) -> None:
+        """Fit the classifier, and release what only training needs."""
+        self.fit_classifier(settings)
+        self.source.end_training()
+        self._mark_fitted()
 
-        trainer.blend(choose_weight_interpolation(encode, labels, held, head_settings_of(cfg)))
-
-    def update(self, given: Sequence[Text], labels: Labels, cfg: Settings, *, drop: float) -> float:
-        """Learn from a batch, and from texts that were there before.
-
-        Args:
-            given: The texts.
-            labels: *Shape:* (texts, labels).
-            cfg: The component's settings.
-            drop: Dropout rate.
-
-        Returns:
-            The loss.
-        """
-        self._is_open = True
-        self.collect(given, labels, cfg)
-        self.warn()
-        schedule = schedule_of(cfg, drop=drop)
-        taken = 0 if self._trainer is None else self._trainer.steps
-        is_over = cfg["learn_rate"] is not None and schedule.rate(taken) == 0.0
-        if is_over or not self._can_train(cfg):
-            return 0.0
-        batch = self._batch([text_of(text) for text in given], labels, cfg)
-        if not self._has_started:
-            return self._loss(*batch, schedule)
-        if self._trainer is None:
-            self._trainer = Trainer(self.model.checkpoint, schedule)
-        self._trainer.schedule = schedule
-        self._has_gradient = True
-        return self._trainer.accumulate(*batch)
-
-    def finish(self, sgd: Optimizer | None, cfg: Settings) -> None:
-        """Take the step that the updates since the last one have prepared.
-
-        Args:
-            sgd: The optimiser, used where the settings name no learning rate.
-            cfg: The component's settings.
-        """
-        if self._has_gradient and self._trainer is not None:
-            if cfg["learn_rate"] is not None:
-                self._trainer.update()
-            elif sgd:
-                self.model.finish_update(sgd)
-                self._trainer.steps += 1
-            self._weights_changed()
-        self._has_started = self._has_started or self._is_open
-        self._is_open = self._has_gradient = False
-
-    def refresh(self, labels: Sequence[str], cfg: Settings, *, patient: bool = False) -> Classifier:
-        """Give the classifier, made anew if something has changed.
-
-        Args:
-            labels: The labels.
-            cfg: The component's settings.
-            patient: Whether the last one will do within an update, when other components want to
-                see predictions.
-
-        Raises:
-            ValueError: SM210-SM212 where no classifier can be made, SM231 where the texts of the
-                last one were not kept.
-        """
-        averaged = self.is_averaged
-        is_current = not self.is_stale and averaged == self._uses_averages
-        if self.classifier is not None and (is_current or (patient and self._is_open)):
-            return self.classifier
-        self.load(cfg)
-        if averaged != self._uses_averages:
-            self.support.weights_changed()
-            self._uses_averages = averaged
-        self._settle(cfg)
-        self.classifier = self._make(list(labels), cfg)
-        self.is_stale = False
+    def current_classifier(self, settings: LearningSettings) -> Classifier:
+        """Return the classifier, fitted anew if weights, texts or labels have changed."""
+        if self.classifier is None or self._fitted_to != self._state(settings.labels):
+            return self.fit_classifier(settings)
         return self.classifier
 
-    def rest(self, cfg: Settings) -> None:
-        """Let go of what only a training in progress needs."""
-        self._settle(cfg)
-        self._trainer = None
-        self._has_started = self._is_open = self._has_gradient = False
+    def fit_classifier(self, settings: LearningSettings) -> Classifier:
+        """Fit the classifier to the support set, and to the names of labels without examples.
 
-    def _settle(self, cfg: Settings) -> None:
-        """Put the weights to use; those that another optimiser averages are used as they are."""
-        if self._trainer is not None and cfg["learn_rate"] is not None:
-            self._trainer.settle()
-
-    def _make(self, labels: list[str], cfg: Settings) -> Classifier:
-        known = self._labels(cfg)
-        without = [label for j, label in enumerate(labels) if not (known[:, j] == 1).any()]
-        lost = [label for label in without if label in self._lost]
-        if lost:
+        Raises:
+            ValueError: SM210 or SM211 where no classifier can be fitted, SM231 where the examples
+                of a loaded one were not kept.
+        """
+        self.source.load(settings.flat.device)
+        names, multi_label = list(settings.labels), settings.flat.multi_label
+        labels = self.support.labels(multi_label=multi_label)
+        has_examples = (labels == 1).any(axis=0)
+        unknown = [name for name, known in zip(names, has_examples, strict=True) if not known]
+        if lost := [name for name in unknown if name in self._without_examples]:
             raise ValueError(Errors.SM231.format(labels=", ".join(lost)))
-        named = [] if self.is_listening else label_texts(without)
-        self._warn_of_names(without, len(labels))
-        rows = self.tokenize([text for text, _ in named])
-        vectors = _joined(self.support.vectors(self.encode), self.encode(rows))
-        frozen = None
-        if self.support.has_frozen or (self._trainer is not None and self._trainer.steps):
-            with self._at_start():
-                frozen = _joined(self.support.frozen(self.encode), self.encode(rows))
-        templates = np.zeros((len(named), len(labels)), np.float32)
-        templates[np.arange(len(named)), [labels.index(label) for _, label in named]] = 1.0
-        known = np.concatenate([known, templates])
-        head = fit_head(vectors, known, names=labels, settings=head_settings_of(cfg), frozen=frozen)
-        return Classifier(head, tuple(labels), make_prototypes(vectors, known))
+        named: list[tuple[str, str]] = []
+        if isinstance(self.source, SentenceEncoderSource):
+            named = label_texts(unknown)
+            self._warn_of_names(unknown, len(names))
+        vectors, initial = self.source.embed(self.support, [text for text, _ in named])
+        columns = [names.index(label) for _, label in named]
+        labels = np.concatenate([labels, np.eye(len(names), dtype=np.float32)[columns]])
+        head = fit_head(
+            vectors,
+            labels,
+            names=names,
+            config=settings.head,
+            multi_label=multi_label,
+            seed=settings.training.seed,
+            initial=initial,
+        )
+        self.classifier = Classifier(head, tuple(names), make_prototypes(vectors, labels))
+        self._mark_fitted()
+        return self.classifier
 
-    def _warn_of_names(self, without: list[str], n_labels: int) -> None:
-        """Say that some labels are known by their names only, unless all are."""
-        new = frozenset(without) - self._warned_of
-        if self.is_listening:
-            return
-        if new and len(without) < n_labels:
-            self._warned_of |= new
-            message = Warnings.SMW230.format(labels=", ".join(sorted(new)))
-            warnings.warn(message, stacklevel=2)
+    def to_bytes(self, settings: LearningSettings) -> dict[str, bytes]:
+        """Return classifier and support set by file name, as far as they are to be stored.
 
-    def _make_support(self, labels: Sequence[str], cfg: Settings) -> None:
-        self.support = Support(len(labels), capacity=cfg["max_support"], seed=cfg["seed"])
+        The weights in use are the final ones afterwards.
+        """
+        parts = {}
+        if self.can_fit(settings):
+            parts[HEAD] = self.current_classifier(settings).to_bytes()
+        keep = settings.flat.keep_support
+        if keep != "none" and len(self.support):
+            vectors, _ = self.source.embed(self.support)
+            parts[SUPPORT] = self.support.to_bytes(keep, vectors)
+        return parts
 
-    def _labels(self, cfg: Settings) -> Labels:
-        return self.support.labels(multi_label=cfg["multi_label"])
+    def load_support(self, data: bytes, settings: LearningSettings, *, source: object) -> None:
+        """Add the texts that were stored with the classifier; `source` is named in messages."""
+        self.source.load(settings.flat.device)
+        self.source.add_stored(self.support, data, source=source)
+        self._without_examples = frozenset()
+        self._mark_fitted()
 
-    def _can_train(self, cfg: Settings) -> bool:
-        if cfg["train_encoder"] and not self.support.has_rows:
-            if not self._said_frozen:
-                warnings.warn(Warnings.SMW233, stacklevel=2)
-            self._said_frozen = True
-            return False
-        return bool(cfg["train_encoder"])
+    def warn_of_conflicts(self) -> None:
+        """Warn of texts that came with different labels, if there are more than last time."""
+        n = self.support.n_conflicts
+        if n > self._n_conflicts:
+            self._n_conflicts = n
+            warnings.warn(Warnings.SMW232.format(n=n, total=self.support.n_seen), stacklevel=3)
 
-    def _batch(
-        self, texts: Sequence[str], labels: Labels, cfg: Settings
-    ) -> tuple[list[Ints], Labels]:
-        """The batch as it came, or as much as is wanted, balanced around it."""
-        rows = self.tokenize(texts)
-        if not cfg["batch_texts"]:
-            return rows, labels
-        return self.support.draw(cfg["batch_texts"], self._labels(cfg), (texts, rows, labels))
+    def _state(self, labels: tuple[str, ...]) -> Hashable:
+        """Return all that decides whether a classifier of some labels is up to date."""
+        return self.source.version, self.support.version, labels
 
-    def _loss(self, rows: Sequence[Ints], labels: Labels, schedule: Schedule) -> float:
-        alike = similarities(torch.from_numpy(labels))
-        return float(LOSSES[schedule.loss](torch.from_numpy(self.encode(rows)), alike))
+    def _mark_fitted(self) -> None:
+        if self.classifier is not None:
+            self._fitted_to = self._state(self.classifier.labels)
 
-    def _weights_changed(self) -> None:
-        self.support.weights_changed()
-        self.is_stale = True
+    def _evaluator(
+        self,
+        source: SentenceEncoderSource,
+        texts: Sequence[Text],
+        labels: LabelMatrix,
+        settings: LearningSettings,
+    ) -> Evaluator:
+        """Return what fits and evaluates the classifier under the weights of the moment."""
+        sequences = source.tokenize([text_of(text) for text in texts])
 
-    def _at_start(self) -> AbstractContextManager:
-        """The weights before the training, where there is one."""
-        return contextlib.nullcontext() if self._trainer is None else self._trainer.at_start()
+        def evaluate() -> Evaluation:
+            head = self.fit_classifier(settings).head
+            scores = head.probabilities(source.encode(sequences))
+            return evaluate_scores(scores, labels, multi_label=settings.flat.multi_label)
 
-    def tokenize(self, texts: Sequence[str]) -> list[Ints]:
-        """Put texts into rows."""
-        encoder = self.model.checkpoint
-        tokenized = encoder.tokenize(texts)
-        warn_of_truncation(encoder, len(tokenized.cut), len(texts))
-        return tokenized.rows
+        return evaluate
 
-    def encode(self, rows: Sequence[Ints]) -> Floats:
-        """Give the vectors of rows, with the weights in use. *Shape:* (rows, width)."""
-        return self.model.checkpoint.encode(rows)
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(self.__dict__)
-        state["_trainer"] = None
-        return state
-
-
-def _joined(vectors: Floats, more: Floats) -> Floats:
-    return np.concatenate([vectors, more]) if len(vectors) else more
+    def _warn_of_names(self, unknown: Sequence[str], n_labels: int) -> None:
+        """Warn that names stand in for examples of some labels, unless they do so for all."""
+        new = sorted(set(unknown) - self._warned)
+        if new and len(unknown) < n_labels:
+            self._warned.update(new)
+            warnings.warn(Warnings.SMW230.format(labels=", ".join(new)), stacklevel=3)

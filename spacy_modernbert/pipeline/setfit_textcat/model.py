@@ -19,8 +19,9 @@ from ...encoder.hub import resolve
 from ...encoder.packing import PackedBatch
 from ...encoder.precision import Precision
 from ...errors import Warnings
-from ...setfit.checkpoint import to_bytes, write
-from ...setfit.checkpoint.read import Overrides, load_folder
+from ...setfit.checkpoint import serialization
+from ...setfit.checkpoint.read import Overrides, load_sentence_encoder
+from ...setfit.checkpoint.write import save_sentence_encoder
 from ...setfit.modeling.sentence_encoder import SentenceEncoder
 from ..checkpoint_model import CheckpointModel, CheckpointShim
 
@@ -46,7 +47,7 @@ def sentence_encoder_v1(
         pooling: How a text's pieces become its vector. None: as the checkpoint says, which is the
             mean if it says nothing.
         normalize: Whether vectors have length one. None: as the checkpoint says.
-        prompt: What to put before every text, "" for nothing. None: as the checkpoint says.
+        prompt: Text to put before every text, "" for nothing. None: as the checkpoint says.
         max_length: Most pieces of a text, special pieces included; longer texts lose their end,
             with a warning. None: as the checkpoint says.
         precision: Number format of weights and matrix products.
@@ -69,7 +70,7 @@ class SentenceEncoderFormat:
     """Folders of sentence-transformers; in memory one safetensors file.
 
     Attributes:
-        overrides: Settings of the config that win over the checkpoint's.
+        overrides: Settings that win over those of the checkpoint.
     """
 
     overrides: Overrides
@@ -80,19 +81,19 @@ class SentenceEncoderFormat:
 
     def from_disk(self, path: Path, precision: Precision) -> SentenceEncoder:
         """Read a folder of sentence-transformers, or a plain checkpoint."""
-        return load_folder(path, overrides=self.overrides, precision=precision)
+        return load_sentence_encoder(path, overrides=self.overrides, precision=precision)
 
     def to_disk(self, checkpoint: SentenceEncoder, path: Path) -> None:
         """Write a folder that sentence-transformers loads, too."""
-        write.save_folder(checkpoint, path)
+        save_sentence_encoder(checkpoint, path)
 
     def from_bytes(self, data: bytes, precision: Precision) -> SentenceEncoder:
         """Read what `to_bytes` returned."""
-        return to_bytes.from_bytes(data, precision=precision)
+        return serialization.from_bytes(data, precision=precision)
 
     def to_bytes(self, checkpoint: SentenceEncoder) -> bytes:
         """Return network, configuration and tokenizer as the bytes of a safetensors file."""
-        return to_bytes.to_bytes(checkpoint)
+        return serialization.to_bytes(checkpoint)
 
     def network(self, checkpoint: SentenceEncoder) -> nn.Module:
         """Return the sentence encoder, which is a module."""
@@ -111,13 +112,13 @@ def forward(model: CheckpointModel[InT, OutT], docs: InT, is_train: bool) -> Tup
     """
     encoder: SentenceEncoder = model.checkpoint
     tokenized = encoder.tokenize([doc.text for doc in docs])
-    warn_of_truncation(encoder, len(tokenized.cut), len(docs))
+    warn_of_truncation(encoder, len(tokenized.truncated), len(docs))
     if not is_train:
-        return model.ops.asarray2f(encoder.encode(tokenized.rows)), _no_backprop
+        return model.ops.asarray2f(encoder.encode(tokenized.sequences)), _no_backprop
     dropout = model.attrs["dropout_rate"]
     encoder.encoder.prepare_training_()
     encoder.train(dropout > 0)
-    batch = PackedBatch.from_sequences(tokenized.rows, device=encoder.device)
+    batch = PackedBatch.from_sequences(tokenized.sequences, device=encoder.device)
     vectors = encoder(batch, dropout=dropout)
     encoder.eval()
 
@@ -132,7 +133,7 @@ def warn_of_truncation(encoder: SentenceEncoder, n_truncated: int, n_texts: int)
     """Warn, once a checkpoint, of texts that are longer than what the encoder reads."""
     if n_truncated and not encoder.has_warned_of_truncation:
         encoder.has_warned_of_truncation = True
-        limit = encoder.reading.max_length
+        limit = encoder.input_config.max_length
         message = Warnings.SMW231.format(n=n_truncated, total=n_texts, limit=limit)
         warnings.warn(message, stacklevel=3)
 

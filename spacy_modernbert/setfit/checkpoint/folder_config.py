@@ -1,8 +1,8 @@
-"""What a sentence-transformers folder says about itself, its weights aside.
+"""The configuration files of a sentence-transformers folder.
 
 Both generations of the format are read. They differ in the names of the classes, in how pooling
-is written, and in where the longest row stands; see `read_layout`. Classes are matched by the
-last part of their name against a list, and never imported.
+is written, and in where the length limit stands; see `read_folder_config`. Classes are matched by
+the last part of their name against a list, and never imported.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import Errors
+from ..modeling.modules import POOLING_MODES, ModuleSpec
 
 MODULES = "modules.json"
 PROMPTS = "config_sentence_transformers.json"
@@ -24,44 +25,33 @@ _TRANSFORMER_CONFIGS = tuple(
     f"sentence_{name}_config.json"
     for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
-# The older way to write the pooling, in the order in which the results are put side by side.
-POOLING_FLAGS = {
-    "cls": "pooling_mode_cls_token",
-    "max": "pooling_mode_max_tokens",
-    "mean": "pooling_mode_mean_tokens",
-    "mean_sqrt_len_tokens": "pooling_mode_mean_sqrt_len_tokens",
-    "weightedmean": "pooling_mode_weightedmean_tokens",
-    "lasttoken": "pooling_mode_lasttoken",
-}
-POOLING_MODES = tuple(POOLING_FLAGS)
+# The older way to write the pooling, in the order in which the results are concatenated.
+POOLING_FLAGS = dict(
+    zip(
+        POOLING_MODES,
+        (
+            "pooling_mode_cls_token",
+            "pooling_mode_max_tokens",
+            "pooling_mode_mean_tokens",
+            "pooling_mode_mean_sqrt_len_tokens",
+            "pooling_mode_weightedmean_tokens",
+            "pooling_mode_lasttoken",
+        ),
+        strict=True,
+    )
+)
 
 
 @dataclass(frozen=True)
-class ModuleSpec:
-    """One module that comes after the transformer.
-
-    Attributes:
-        kind: One of `KINDS`.
-        settings: The content of its ``config.json``; for ``Pooling`` always in the newer form,
-            ``{"modes": [...], "include_prompt": bool}``.
-        path: Its folder, where its weights are.
-    """
-
-    kind: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    path: str = ""
-
-
-@dataclass(frozen=True)
-class Layout:
+class FolderConfig:
     """The content of a folder's configuration files.
 
     Attributes:
-        transformer: Folder of the network and the tokenizer, relative to the whole.
-        modules: What follows, pooling first.
-        max_length: Pieces of the longest row, special tokens included; None where only the
-            tokenizer or the network knows.
-        lower_case: Whether texts are to be put in lower case before anything else.
+        transformer: Path of the network and the tokenizer in the folder.
+        modules: The modules that follow it, pooling first.
+        max_length: Pieces of the longest sequence, special tokens included; None where only the
+            tokenizer or the network sets a limit.
+        lower_case: Whether texts are lower-cased before anything else.
         prompts: Name to text of the prompts the checkpoint was trained with.
         prompt_name: Which of them is put before every text; None for no prompt.
     """
@@ -75,24 +65,24 @@ class Layout:
 
     @property
     def prompt(self) -> str:
-        """What is put before every text."""
+        """Text that is put before every text."""
         return self.prompts.get(self.prompt_name or "", "")
 
 
-def read_layout(folder: Path) -> Layout:
+def read_folder_config(folder: Path) -> FolderConfig:
     """Read the configuration files of a folder.
 
     A folder without ``modules.json`` is a plain checkpoint; its pieces are averaged.
 
     Raises:
-        ValueError: SM043 where a file is no JSON, SM200 where a module is of a kind that is not
+        ValueError: SM043 where a file is not JSON, SM200 where a module is of a kind that is not
             supported, SM201 where the modules are in an unsupported order, SM202 where a setting
             has an unsupported value.
     """
     entries = _read(folder / MODULES, default=None)
     if entries is None:
         pooling = ModuleSpec(POOLING, {"modes": ["mean"], "include_prompt": True})
-        return Layout("", (pooling,), **_prompts(folder))
+        return FolderConfig("", (pooling,), **_prompts(folder))
     kinds = [_kind(entry, folder) for entry in entries]
     if kinds[:2] != [TRANSFORMER, POOLING] or kinds.count(TRANSFORMER) + kinds.count(POOLING) != 2:
         raise ValueError(Errors.SM201.format(source=folder, found=", ".join(kinds) or "none"))
@@ -101,7 +91,7 @@ def read_layout(folder: Path) -> Layout:
         _module(kind, path, folder) for kind, path in zip(kinds[1:], paths[1:], strict=True)
     )
     limit, lower_case = _transformer(folder / paths[0])
-    return Layout(paths[0], modules, limit, lower_case, **_prompts(folder))
+    return FolderConfig(paths[0], modules, limit, lower_case, **_prompts(folder))
 
 
 def _kind(entry: Mapping[str, Any], folder: Path) -> str:
@@ -127,7 +117,7 @@ def _module(kind: str, path: str, folder: Path) -> ModuleSpec:
 
 
 def _modes(settings: Mapping[str, Any], file: Path) -> list[str]:
-    """Give the pooling modes in the order of their results."""
+    """Return the pooling modes in the order of their results."""
     named = settings.get("pooling_mode")
     if named is None:
         flagged = [mode for mode, flag in POOLING_FLAGS.items() if settings.get(flag)]
@@ -137,10 +127,10 @@ def _modes(settings: Mapping[str, Any], file: Path) -> list[str]:
 
 
 def check_modes(modes: list[str], source: Path | str) -> list[str]:
-    """Give the modes back if each of them is one.
+    """Return the modes if all of them are supported.
 
     Raises:
-        ValueError: SM202 where one is not.
+        ValueError: SM202 where one is not supported.
     """
     for mode in modes:
         if mode not in POOLING_MODES:
@@ -151,7 +141,7 @@ def check_modes(modes: list[str], source: Path | str) -> list[str]:
 
 
 def _transformer(folder: Path) -> tuple[int | None, bool]:
-    """Read the length of the longest row, and whether to put texts in lower case."""
+    """Read the length limit, and whether to lower-case texts."""
     file = next((folder / n for n in _TRANSFORMER_CONFIGS if (folder / n).is_file()), None)
     settings = {} if file is None else _read(file, default={})
     task = settings.get("transformer_task", "feature-extraction")
@@ -159,7 +149,7 @@ def _transformer(folder: Path) -> tuple[int | None, bool]:
         need = "'feature-extraction'"
         message = Errors.SM202.format(source=file, key="transformer_task", value=task, need=need)
         raise ValueError(message)
-    # The newer form keeps what was given for the tokenizer under one of these names.
+    # The newer form keeps arguments of the tokenizer under one of these names.
     given = settings.get("processor_kwargs") or settings.get("tokenizer_args") or {}
     limit = settings.get("max_seq_length") or given.get("model_max_length")
     return (None if limit is None else int(limit)), bool(settings.get("do_lower_case", False))
@@ -185,5 +175,5 @@ def _read(path: Path, *, default: Any) -> Any:
     except ValueError as error:
         raise ValueError(Errors.SM043.format(path=path, reason=error)) from error
     if not isinstance(content, type(default) if default is not None else list):
-        raise ValueError(Errors.SM043.format(path=path, reason="it holds something else"))
+        raise ValueError(Errors.SM043.format(path=path, reason="it holds JSON of another form"))
     return content

@@ -1,4 +1,4 @@
-"""Setfit's checkpoints: a folder of sentence-transformers, a pickled head, a list of labels."""
+"""Checkpoints of setfit: a folder of sentence-transformers, a pickled head, a list of labels."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 
 from ...encoder.precision import Precision
 from ...errors import Errors
+from ..arrays import Floats
 from ..head.head import Head
-from ..head.logistic_regression import Floats
 from ..modeling.sentence_encoder import SentenceEncoder
 from .pickled_head import (
     BINARIZER,
@@ -24,7 +24,7 @@ from .pickled_head import (
     Box,
     read_pickled_head,
 )
-from .read import Overrides, load_folder
+from .read import Overrides, load_sentence_encoder
 
 HEAD = "model_head.pkl"
 CONFIG = "config_setfit.json"
@@ -33,8 +33,8 @@ _CERTAIN = 30.0
 
 
 @dataclass(frozen=True)
-class SetFit:
-    """What a checkpoint holds."""
+class SetfitCheckpoint:
+    """The content of a checkpoint."""
 
     encoder: SentenceEncoder
     head: Head
@@ -43,19 +43,19 @@ class SetFit:
 
 def load_setfit(
     folder: Path, *, precision: Precision = "float32", device: torch.device | None = None
-) -> SetFit:
+) -> SetfitCheckpoint:
     """Load a checkpoint that setfit saved, with a head of scikit-learn.
 
     Args:
         folder: The folder.
         precision: Number format of the encoder's matrix products.
-        device: Where the encoder shall live. Default: the CPU.
+        device: Where the encoder goes. Default: the CPU.
 
     Raises:
         FileNotFoundError: SM041 where a file is missing.
         ValueError: SM220 where the head holds anything but logistic regression, SM221 where it is
             one that gives probabilities of another kind, SM043 where a file is damaged; besides
-            those of `checkpoint.load_folder`.
+            those of `checkpoint.load_sentence_encoder`.
     """
     if not (folder / HEAD).is_file():
         raise FileNotFoundError(Errors.SM041.format(folder=folder, file=HEAD))
@@ -66,12 +66,12 @@ def load_setfit(
         labels = [str(name) for name in classes.tolist()]
     else:
         labels = [str(names[int(index)]) for index in classes]
-    # What the classifier saw; `null` leaves it to the modules, as setfit does.
+    # As the classifier was trained; None leaves it to the modules, as setfit does.
     normalize = True if settings.get("normalize_embeddings") else None
-    encoder = load_folder(
+    encoder = load_sentence_encoder(
         folder, overrides=Overrides(normalize=normalize), precision=precision, device=device
     )
-    return SetFit(encoder, head, labels)
+    return SetfitCheckpoint(encoder, head, labels)
 
 
 def read_head(path: Path) -> tuple[Head, np.ndarray]:
@@ -121,7 +121,7 @@ def _one_vs_rest(box: Box, path: Path) -> tuple[Head, np.ndarray]:
 
 
 def _binary(box: Box) -> tuple[Floats, float]:
-    """Give the weights of "yes" against "no", none for a label that was always the same."""
+    """Return the weights of "yes" against "no", none for a label that was always the same."""
     if box.kind == CONSTANT:
         is_yes = bool(np.asarray(box.get("y_")).reshape(-1)[0])
         return np.zeros(0, dtype=np.float32), _CERTAIN if is_yes else -_CERTAIN
@@ -132,14 +132,14 @@ def _binary(box: Box) -> tuple[Floats, float]:
 
 
 def _arrays(box: Box) -> tuple[np.ndarray, Floats, Floats]:
-    """Give classes, weights and constants, checked against each other."""
+    """Return classes, weights and intercepts, checked against each other."""
     classes = np.asarray(box.get("classes_"))
     coef = np.asarray(box.get("coef_"), dtype=np.float32)
     intercept = np.asarray(box.get("intercept_"), dtype=np.float32)
     rows = 1 if len(classes) == 2 else len(classes)
     if coef.ndim != 2 or len(coef) != rows or not np.isfinite(coef).all():
         raise ValueError(f"weights of the shape {coef.shape} for {len(classes)} classes")
-    # A regression without constants holds a single zero.
+    # A regression without intercepts holds a single zero.
     return classes, coef, np.broadcast_to(intercept.reshape(-1), (rows,)).copy()
 
 

@@ -46,7 +46,7 @@ class Box:
         self.__dict__.update(state)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Give an attribute of the object that was pickled."""
+        """Return an attribute of the object that was pickled."""
         return self.__dict__.get(name, default)
 
 
@@ -160,7 +160,7 @@ def read_pickled_head(path: Path) -> Box:
     try:
         with path.open("rb") as file:
             head = _Reader(file).load()
-    except Exception as error:  # a damaged pickle may raise whatever it likes
+    except Exception as error:  # a damaged pickle may raise anything
         raise ValueError(Errors.SM220.format(path=path, reason=error or "damaged")) from error
     if not isinstance(head, Box) or head.kind not in (REGRESSION, ONE_VS_REST, MULTI_OUTPUT):
         kind = head.kind if isinstance(head, Box) else type(head).__name__

@@ -1,4 +1,4 @@
-"""Folders of sentence-transformers, and plain checkpoints, to sentence encoders."""
+"""Reads folders of sentence-transformers, and plain checkpoints."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from ...encoder.protocol import Encoder
 from ...encoder.weights import load_weights
 from ...errors import Errors
 from ...text.tokenizer import PieceTokenizer
-from ..modeling.modules import build_module, module_width
-from ..modeling.sentence_encoder import Reading, SentenceEncoder
-from .folder_config import Layout, ModuleSpec, check_modes, read_layout
+from ..modeling.modules import ModuleSpec, build_module, module_width
+from ..modeling.sentence_encoder import InputConfig, SentenceEncoder
+from .folder_config import FolderConfig, check_modes, read_folder_config
 
-# The prompt of a user who overrides the checkpoint's goes under this name.
+# Name of the prompt that overrides those of the checkpoint.
 _OWN_PROMPT = "default"
 
 
 @dataclasses.dataclass(frozen=True)
 class Overrides:
-    """Settings of the user that win over the checkpoint's; None leaves it to the checkpoint.
+    """Settings that win over those of the checkpoint; None leaves the checkpoint's.
 
     Attributes:
-        pooling: One of `layout.POOLING_MODES`.
+        pooling: One of `modules.POOLING_MODES`.
         normalize: Whether the vectors have length one.
-        prompt: What to put before every text; "" for nothing.
-        max_length: Pieces of the longest row, special tokens included.
+        prompt: Text to put before every text; "" for nothing.
+        max_length: Pieces of the longest sequence, special tokens included.
     """
 
     pooling: str | None = None
@@ -39,7 +39,7 @@ class Overrides:
     max_length: int | None = None
 
 
-def load_folder(
+def load_sentence_encoder(
     folder: Path,
     *,
     overrides: Overrides | None = None,
@@ -50,24 +50,24 @@ def load_folder(
 
     Args:
         folder: The folder.
-        overrides: What the user wants otherwise.
+        overrides: Settings that win over those of the checkpoint.
         precision: Number format of the matrix products.
-        device: Where the network shall live. Default: the CPU.
+        device: Where the network goes. Default: the CPU.
 
     Raises:
         FileNotFoundError: SM041 where a file is missing.
         ValueError: SM200-SM204 where something in it is not supported, SM042-SM045 where a file
             is damaged or does not fit the others.
     """
-    wanted = overrides or Overrides()
-    layout = read_layout(folder)
-    core = folder / layout.transformer
+    overrides = overrides or Overrides()
+    folder_config = read_folder_config(folder)
+    core = folder / folder_config.transformer
     tokenizer = PieceTokenizer.from_folder(core)
-    if layout.lower_case:
+    if folder_config.lower_case:
         tokenizer = lower_cased(tokenizer)
     config, state = read_config(core), read_state(core)
     encoder = build_encoder(config, state, precision=precision, device=device)
-    pooling, *rest = _with_overrides(layout, wanted, folder)
+    pooling, *rest = _with_overrides(folder_config, overrides, folder)
     layers, width = [], encoder.hidden_size * len(pooling.settings["modes"])
     for spec in rest:
         layer = build_module(spec, width=width, source=folder / spec.path)
@@ -80,13 +80,13 @@ def load_folder(
         tokenizer,
         modes=pooling.settings["modes"],
         layers=layers,
-        reading=_reading(layout, wanted, tokenizer, encoder, pooling),
+        input_config=_input_config(folder_config, overrides, tokenizer, encoder, pooling),
     )
     return model.to(device or torch.device("cpu"))
 
 
 def lower_cased(tokenizer: PieceTokenizer) -> PieceTokenizer:
-    """Give a tokenizer that puts texts in lower case before anything else."""
+    """Return a tokenizer that lower-cases texts before anything else."""
     files = json.loads(tokenizer.to_bytes())
     spec = json.loads(files["tokenizer.json"])
     normalizer = spec.get("normalizer")
@@ -100,33 +100,35 @@ def lower_cased(tokenizer: PieceTokenizer) -> PieceTokenizer:
     return PieceTokenizer.from_bytes(json.dumps(files, ensure_ascii=False).encode("utf8"))
 
 
-def _with_overrides(layout: Layout, wanted: Overrides, folder: Path) -> list[ModuleSpec]:
-    pooling, *rest = layout.modules
-    if wanted.pooling is not None:
-        modes = check_modes([wanted.pooling], folder)
+def _with_overrides(
+    folder_config: FolderConfig, overrides: Overrides, folder: Path
+) -> list[ModuleSpec]:
+    pooling, *rest = folder_config.modules
+    if overrides.pooling is not None:
+        modes = check_modes([overrides.pooling], folder)
         pooling = dataclasses.replace(pooling, settings={**pooling.settings, "modes": modes})
-    if wanted.normalize is not None:
+    if overrides.normalize is not None:
         rest = [spec for spec in rest if spec.kind != "Normalize"]
-        rest += [ModuleSpec("Normalize")] * wanted.normalize
+        rest += [ModuleSpec("Normalize")] * overrides.normalize
     return [pooling, *rest]
 
 
-def _reading(
-    layout: Layout,
-    wanted: Overrides,
+def _input_config(
+    folder_config: FolderConfig,
+    overrides: Overrides,
     tokenizer: PieceTokenizer,
     encoder: Encoder,
     pooling: ModuleSpec,
-) -> Reading:
-    limits = [layout.max_length or tokenizer.model_max_length, encoder.max_length]
+) -> InputConfig:
+    limits = [folder_config.max_length or tokenizer.model_max_length, encoder.max_length]
     limit = min((most for most in limits if most is not None), default=None)
-    if wanted.max_length is not None:
-        if encoder.max_length is not None and wanted.max_length > encoder.max_length:
+    if overrides.max_length is not None:
+        if encoder.max_length is not None and overrides.max_length > encoder.max_length:
             most = encoder.max_length
-            raise ValueError(Errors.SM204.format(value=wanted.max_length, limit=most))
-        limit = wanted.max_length
-    prompts, name = dict(layout.prompts), layout.prompt_name
-    if wanted.prompt is not None:
-        name = _OWN_PROMPT if wanted.prompt else None
-        prompts.update({_OWN_PROMPT: wanted.prompt} if wanted.prompt else {})
-    return Reading(limit, prompts, name, pooling.settings["include_prompt"])
+            raise ValueError(Errors.SM204.format(value=overrides.max_length, limit=most))
+        limit = overrides.max_length
+    prompts, name = dict(folder_config.prompts), folder_config.prompt_name
+    if overrides.prompt is not None:
+        name = _OWN_PROMPT if overrides.prompt else None
+        prompts.update({_OWN_PROMPT: overrides.prompt} if overrides.prompt else {})
+    return InputConfig(limit, prompts, name, pooling.settings["include_prompt"])

@@ -1,4 +1,4 @@
-"""Sentence encoders as folders of sentence-transformers, which loads them, as every setfit does."""
+"""Writes folders of sentence-transformers, which it and setfit load."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from .folder_config import MODULES, POOLING, POOLING_FLAGS, PROMPTS, TRANSFORMER
 _TYPES = "sentence_transformers.models."
 
 
-def save_folder(model: SentenceEncoder, folder: Path) -> None:
+def save_sentence_encoder(model: SentenceEncoder, folder: Path) -> None:
     """Write a folder of sentence-transformers. Each file appears whole or not at all."""
     save_encoder(Checkpoint(model.encoder, model.tokenizer), folder)
-    reading = model.reading
+    config = model.input_config
     _write(
         folder / "sentence_bert_config.json",
-        {"max_seq_length": reading.max_length, "do_lower_case": False},
+        {"max_seq_length": config.max_length, "do_lower_case": False},
     )
     _write(
         folder / PROMPTS,
-        {"prompts": dict(reading.prompts), "default_prompt_name": reading.prompt_name},
+        {"prompts": dict(config.prompts), "default_prompt_name": config.prompt_name},
     )
     _write(folder / "1_Pooling" / "config.json", _pooling_config(model))
     entries = [_entry(0, TRANSFORMER, ""), _entry(1, POOLING, "1_Pooling")]
@@ -46,9 +46,9 @@ def save_folder(model: SentenceEncoder, folder: Path) -> None:
 
 
 def _pooling_config(model: SentenceEncoder) -> dict[str, Any]:
-    """The older form wherever it can say the same: every version reads it."""
+    """Return the older form wherever it can express the same: every version reads it."""
     modes, width = model.pooling.modes, model.encoder.hidden_size
-    common = {"include_prompt": model.reading.include_prompt}
+    common = {"include_prompt": model.input_config.include_prompt}
     flags = {flag: mode in modes for mode, flag in POOLING_FLAGS.items()}
     if [mode for mode in POOLING_FLAGS if mode in modes] == list(modes):
         return {"word_embedding_dimension": width, **flags, **common}

@@ -1,13 +1,13 @@
-"""A label for texts that are like nothing the classifier was shown."""
+"""A label for texts that are unlike all examples of the classifier."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .logistic_regression import Floats
+from ..arrays import Floats
 
-# How fast the label gains on the others around the threshold: at half of it, it has next to
-# nothing of their probability.
+# How fast the label gains on the others around the threshold: at half of it, its probability is
+# next to nothing.
 SHARPNESS = 8.0
 _LEAST = 1e-6
 
@@ -17,16 +17,16 @@ def with_abstention(
 ) -> Floats:
     """Add the probability that none of the labels fits.
 
-    Where a text has one label, the new one has the best label's probability, times (abstain score /
-    threshold) to the power of `SHARPNESS`, before all of them are scaled to a sum of one. So it is
-    the best exactly where the abstain score is above the threshold, and the others keep their
-    proportions. Where it can have several, the new one's odds are that power alone, and all others
-    are multiplied by what it leaves.
+    Where a text has one label, the new label has the probability of the best one, times (abstain
+    score / threshold) to the power of `SHARPNESS`, before all of them are scaled to a sum of 1. So
+    it wins exactly where the abstain score is above the threshold, and the others keep their
+    proportions. Where a text can have several labels, the odds of the new one are that power alone,
+    and the probabilities of all others are multiplied by its complement.
 
     Args:
         scores: Probabilities of the labels. *Shape:* (texts, labels).
         abstain: Abstain scores, from 0 to 2. *Shape:* (texts,).
-        threshold: The abstain score from which a text is taken to be none of the classifier's.
+        threshold: The abstain score above which no label is taken to fit.
         multi_label: Whether a text can have several labels.
 
     Returns:

@@ -1,4 +1,4 @@
-"""A head with the names of its labels: what a pipeline stores beside the encoder."""
+"""A head with the names of its labels, as a pipeline stores it beside the encoder."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 
 from ...encoder.storage import bytes_to_tensors, read_tensors, tensors_to_bytes, write_tensors
 from ...errors import Errors
+from ..arrays import Floats
 from .head import Head
-from .logistic_regression import Floats
 
 _FORMAT = "spacy_modernbert_head"
 
@@ -33,12 +33,12 @@ class Classifier:
     prototypes: Floats
 
     def to_bytes(self) -> bytes:
-        """Give the bytes of a safetensors file."""
+        """Return the bytes of a safetensors file."""
         return tensors_to_bytes(self._tensors(), self._header())
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Classifier:
-        """Load what `to_bytes` gave.
+        """Load what `to_bytes` returned.
 
         Raises:
             ValueError: SM042 where the bytes are damaged, SM213 where they are something else.
@@ -65,8 +65,7 @@ class Classifier:
         if _FORMAT not in metadata:
             raise ValueError(Errors.SM213.format(source=source))
         header = json.loads(metadata[_FORMAT])
-        # Copies: what the tensors look into may be a file, or read-only.
-        arrays = {name: np.array(tensor.numpy()) for name, tensor in state.items()}
+        arrays = {name: tensor.numpy() for name, tensor in state.items()}
         head = Head(
             arrays["coef"], arrays["intercept"], header["temperature"], header["multi_label"]
         )

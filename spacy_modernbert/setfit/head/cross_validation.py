@@ -1,93 +1,106 @@
-"""What a head would say of texts it has not seen, and the settings that are chosen by it."""
+"""Predictions for held-out texts, and the settings that are chosen by them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from ..training.batches import Labels
-from .logistic_regression import Floats, HeadSettings, fit_arrays
+from ..arrays import Floats, LabelMatrix
+from .config import HeadConfig
+from .logistic_regression import fit_arrays
 
 # Strengths that "cv" tries. Vectors of length one need little of the penalty.
-CHOICES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 FOLDS = 5
-# Logarithms of the temperatures that are tried, and the standard deviation they have beforehand.
-_TEMPERATURES = np.linspace(-2.0, 2.0, 81)
-_DEVIATION = 0.5
+# Logarithms of the temperatures that are tried, and the standard deviation of their prior.
+_LOG_TEMPERATURES = np.linspace(-2.0, 2.0, 81)
+_PRIOR_DEVIATION = 0.5
 
 
-def choose_strength(vectors: Floats, labels: Labels, settings: HeadSettings) -> float:
-    """Choose the strength of `CHOICES` under which held-out texts are most likely.
+def choose_strength(
+    vectors: Floats, labels: LabelMatrix, config: HeadConfig, *, multi_label: bool, seed: int
+) -> float:
+    """Choose the strength of `STRENGTHS` under which held-out texts are most likely.
 
     Args:
         vectors: *Shape:* (texts, width).
         labels: *Shape:* (texts, labels).
-        settings: How to fit, the strength aside.
+        config: How to fit, the strength aside.
+        multi_label: Whether a text can have several labels.
+        seed: Seed of the folds.
     """
-    losses = [
-        negative_likelihood(
-            held_out_logits(vectors, labels, replace(settings, C=strength)), labels, settings
-        )
-        for strength in CHOICES
-    ]
-    return CHOICES[int(np.argmin(losses))]
+    losses = []
+    for strength in STRENGTHS:
+        each = config.model_copy(update={"C": strength})
+        logits = held_out_logits(vectors, labels, each, multi_label=multi_label, seed=seed)
+        losses.append(negative_log_likelihood(logits, labels, multi_label=multi_label))
+    return STRENGTHS[int(np.argmin(losses))]
 
 
-def choose_temperature(logits: Sequence[Floats], labels: Labels, settings: HeadSettings) -> float:
+def choose_temperature(
+    logits: Sequence[Floats], labels: LabelMatrix, *, multi_label: bool
+) -> float:
     """Choose the temperature under which held-out texts are most likely.
 
-    A few texts say little, so 1 is held to be likely beforehand: the logarithm of the temperature
-    has a normal distribution with a standard deviation of a half.
+    A few texts say little, so 1 is the most likely beforehand: the prior of the temperature's
+    logarithm is normal, with a standard deviation of a half.
 
     Args:
-        logits: Of the same held-out texts, one or several times; each time counts the same.
-            *Shape:* (texts, labels).
+        logits: Logits of the same held-out texts, from one or several encoders, which count the
+            same. *Shape:* (texts, labels).
         labels: *Shape:* (texts, labels).
-        settings: How the head is fit.
+        multi_label: Whether a text can have several labels.
     """
-    losses = [
-        0.5 * (step / _DEVIATION) ** 2
-        + len(labels)
-        * np.mean([negative_likelihood(view / np.exp(step), labels, settings) for view in logits])
-        for step in _TEMPERATURES
-    ]
-    return float(np.exp(_TEMPERATURES[int(np.argmin(losses))]))
+
+    def loss(log: float) -> float:
+        scaled = [
+            negative_log_likelihood(each / np.exp(log), labels, multi_label=multi_label)
+            for each in logits
+        ]
+        return 0.5 * (log / _PRIOR_DEVIATION) ** 2 + len(labels) * float(np.mean(scaled))
+
+    return float(np.exp(min(_LOG_TEMPERATURES.tolist(), key=loss)))
 
 
-def held_out_logits(vectors: Floats, labels: Labels, settings: HeadSettings) -> Floats:
-    """Give each text the logits of a head that was fit without it, if it belongs to a fold.
+def held_out_logits(
+    vectors: Floats, labels: LabelMatrix, config: HeadConfig, *, multi_label: bool, seed: int
+) -> Floats:
+    """Return the logits of each text from a head that was fitted without it.
 
     Args:
         vectors: *Shape:* (texts, width).
         labels: *Shape:* (texts, labels).
-        settings: How to fit, with a strength that is a number.
+        config: How to fit, with a strength that is a number.
+        multi_label: Whether a text can have several labels.
+        seed: Seed of the folds.
 
     Returns:
-        *Shape:* (texts, labels).
+        Zeros for a text that is in no fold. *Shape:* (texts, labels).
     """
-    folds = split(labels, folds=FOLDS, seed=settings.seed)
+    folds = assign_folds(labels, folds=FOLDS, seed=seed)
     logits = np.zeros(labels.shape, dtype=np.float32)
     for fold in range(FOLDS):
-        held = folds == fold
-        if held.any() and not held.all():
-            coef, intercept = fit_arrays(vectors[~held], labels[~held], settings)
-            logits[held] = vectors[held] @ coef.T + intercept
+        held_out = folds == fold
+        if held_out.any() and not held_out.all():
+            coef, intercept = fit_arrays(
+                vectors[~held_out], labels[~held_out], config, multi_label=multi_label
+            )
+            logits[held_out] = vectors[held_out] @ coef.T + intercept
     return logits
 
 
-def split(labels: Labels, *, folds: int, seed: int) -> npt.NDArray[np.intp]:
-    """Deal texts into folds, so that each has its share of every class.
+def assign_folds(labels: LabelMatrix, *, folds: int, seed: int) -> npt.NDArray[np.intp]:
+    """Assign texts to folds, so that each fold has its share of every class.
 
     The only text of a class is in none of them (-1), and thus in every training part. A text of
-    several labels is dealt with those of its rarest.
+    several labels counts for its rarest.
 
     Args:
         labels: *Shape:* (texts, labels).
         folds: Number of folds.
-        seed: Of the order.
+        seed: Seed of the order.
 
     Returns:
         *Shape:* (texts,).
@@ -96,28 +109,28 @@ def split(labels: Labels, *, folds: int, seed: int) -> npt.NDArray[np.intp]:
     has = labels == 1
     counts = np.where(has, has.sum(axis=0), len(labels) + 1)
     classes = np.where(has.any(axis=1), counts.argmin(axis=1), -1)
-    dealt = np.full(len(labels), -1, dtype=np.intp)
+    assigned = np.full(len(labels), -1, dtype=np.intp)
     start = 0
     for label in np.unique(classes):
         members = generator.permutation(np.flatnonzero(classes == label))
         if len(members) > 1:
-            dealt[members] = (start + np.arange(len(members))) % folds
+            assigned[members] = (start + np.arange(len(members))) % folds
             start += len(members)
-    return dealt
+    return assigned
 
 
-def negative_likelihood(
-    logits: npt.NDArray[np.floating], labels: Labels, settings: HeadSettings
+def negative_log_likelihood(
+    logits: npt.NDArray[np.floating], labels: LabelMatrix, *, multi_label: bool
 ) -> float:
-    """Mean negative log-likelihood of the labels that are known.
+    """Return the mean negative log-likelihood of the labels that are known.
 
     Args:
         logits: *Shape:* (texts, labels).
         labels: *Shape:* (texts, labels).
-        settings: How the head is fit.
+        multi_label: Whether each label is decided on its own.
     """
     logits = logits.astype(np.float64)
-    if settings.multi_label:
+    if multi_label:
         known = ~np.isnan(labels)
         signs = np.where(labels == 1, -1.0, 1.0)
         return float(np.logaddexp(0.0, signs * logits)[known].mean())

@@ -1,18 +1,19 @@
-"""The classifier on top: logistic regression, kept as two arrays and a temperature.
+"""The head on sentence vectors: logistic regression, kept as two arrays and a temperature.
 
-scikit-learn finds the arrays; reading them out, a prediction is one product of matrices.
+scikit-learn fits the arrays; a prediction is one matrix product.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from ..training.batches import Labels
+from ..arrays import Floats, LabelMatrix
+from .config import HeadConfig
 from .cross_validation import choose_strength, choose_temperature, held_out_logits
-from .logistic_regression import Floats, HeadSettings, check, fit_arrays, usable
+from .logistic_regression import check_labels, fit_arrays, select_usable
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,8 +22,8 @@ class Head:
 
     Attributes:
         coef: Weights. *Shape:* (labels, width), float32.
-        intercept: Constants. *Shape:* (labels,), float32.
-        temperature: Logits are divided by it: above 1 makes probabilities more modest.
+        intercept: Intercepts. *Shape:* (labels,), float32.
+        temperature: Logits are divided by it: above 1, probabilities are less extreme.
         multi_label: Whether each label is decided on its own.
     """
 
@@ -32,11 +33,11 @@ class Head:
     multi_label: bool = False
 
     def logits(self, vectors: Floats) -> Floats:
-        """*Shape:* (texts, width) to (texts, labels), before the temperature."""
+        """Return logits before the temperature. *Shape:* (texts, width) to (texts, labels)."""
         return vectors @ self.coef.T + self.intercept
 
     def probabilities(self, vectors: Floats) -> Floats:
-        """Give each label's probability; those of a text sum to one unless ``multi_label``.
+        """Return the probability of each label; those of a text sum to 1 unless ``multi_label``.
 
         Args:
             vectors: *Shape:* (texts, width).
@@ -53,48 +54,54 @@ class Head:
 
 def fit_head(
     vectors: Floats,
-    labels: Labels,
+    labels: LabelMatrix,
     *,
     names: Sequence[str],
-    settings: HeadSettings | None = None,
-    frozen: Floats | None = None,
+    config: HeadConfig,
+    multi_label: bool = False,
+    seed: int = 0,
+    initial: Floats | None = None,
 ) -> Head:
     """Fit a head.
 
     "cv" and the temperature are found on held-out texts. A fine-tuned encoder has seen all of them
-    and tells them apart without fail, so that its head would always be found too modest. That is
-    why the vectors of the encoder before the fine-tuning are asked, too.
+    and separates them without fail, so that its probabilities would always seem too low. That is
+    why the vectors from before the fine-tuning count as well.
 
     Args:
         vectors: Sentence vectors. *Shape:* (texts, width).
-        labels: 1 where a text has a label, 0 where it has not, NaN where nobody knows. Unless the
-            head is for several labels, texts that don't have exactly one are left out.
+        labels: 1 where a text has a label, 0 where it does not, NaN where that is unknown. Unless a
+            text can have several, texts that don't have exactly one are left out.
             *Shape:* (texts, labels).
         names: Names of the labels, for messages.
-        settings: How.
-        frozen: Vectors of the same texts before the encoder was tuned; None if it was not.
+        config: How to fit.
+        multi_label: Whether a text can have several labels.
+        seed: Seed of the folds.
+        initial: Vectors of the same texts before the encoder was fine-tuned; None if it was not.
             *Shape:* (texts, width).
 
     Raises:
-        ValueError: SM210 where there is nothing to tell apart, SM211 where a label has no example,
-            SM212 where the strength is not a number above zero or "cv".
+        ValueError: SM210 where there is nothing to choose from, SM211 where a label has no example.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    settings = settings or HeadSettings()
-    check(labels, names, settings)
-    used = usable(labels, settings)
-    vectors, labels = vectors[used], labels[used]
-    frozen = None if frozen is None else frozen[used]
+    check_labels(labels, names, multi_label=multi_label)
+    usable = select_usable(labels, multi_label=multi_label)
+    vectors, labels = vectors[usable], labels[usable]
+    initial = None if initial is None else initial[usable]
     # The problems are small. Threads would spend their time waiting for one another.
     with threadpool_limits(limits=1):
-        if settings.C == "cv":
-            views = vectors if frozen is None else frozen
-            settings = replace(settings, C=choose_strength(views, labels, settings))
-        coef, intercept = fit_arrays(vectors, labels, settings)
+        if config.C == "cv":
+            unseen = vectors if initial is None else initial
+            strength = choose_strength(unseen, labels, config, multi_label=multi_label, seed=seed)
+            config = config.model_copy(update={"C": strength})
+        coef, intercept = fit_arrays(vectors, labels, config, multi_label=multi_label)
         temperature = 1.0
-        if settings.calibrate:
-            both = [vectors] if frozen is None else [vectors, frozen]
-            logits = [held_out_logits(view, labels, settings) for view in both]
-            temperature = choose_temperature(logits, labels, settings)
-    return Head(coef, intercept, temperature, settings.multi_label)
+        if config.calibrate:
+            logits = [
+                held_out_logits(each, labels, config, multi_label=multi_label, seed=seed)
+                for each in (vectors, initial)
+                if each is not None
+            ]
+            temperature = choose_temperature(logits, labels, multi_label=multi_label)
+    return Head(coef, intercept, temperature, multi_label)

@@ -1,15 +1,15 @@
-"""How far a text is from everything the classifier was shown: the abstain score."""
+"""Prototypes of classes, and how far texts are from them: the abstain score."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..training.batches import Labels, class_members
-from .logistic_regression import Floats
+from ..arrays import Floats, LabelMatrix
+from ..training.batches import class_members
 
 
-def make_prototypes(vectors: Floats, labels: Labels) -> Floats:
-    """Give each class the mean direction of its texts.
+def make_prototypes(vectors: Floats, labels: LabelMatrix) -> Floats:
+    """Return the mean direction of the texts of each class.
 
     Args:
         vectors: Sentence vectors of the support set. *Shape:* (texts, width).
@@ -24,11 +24,11 @@ def make_prototypes(vectors: Floats, labels: Labels) -> Floats:
 
 
 def abstain_scores(vectors: Floats, prototypes: Floats) -> Floats:
-    """Give each text's distance to the nearest prototype: 0 is on it, 1 at a right angle.
+    """Return the distance of each text to the nearest prototype: 0 is on it, 1 at a right angle.
 
     Args:
         vectors: *Shape:* (texts, width).
-        prototypes: As `make_prototypes` gives them. *Shape:* (classes, width).
+        prototypes: As `make_prototypes` returns them. *Shape:* (classes, width).
 
     Returns:
         *Shape:* (texts,), from 0 to 2.
@@ -38,6 +38,6 @@ def abstain_scores(vectors: Floats, prototypes: Floats) -> Floats:
 
 
 def to_units(vectors: Floats) -> Floats:
-    """Scale vectors to length one; one of zeros stays. *Shape:* (texts, width), unchanged."""
+    """Scale vectors to length one; zeros stay. *Shape:* (texts, width), unchanged."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)

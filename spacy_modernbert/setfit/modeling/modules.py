@@ -1,8 +1,9 @@
-"""From piece vectors to a sentence vector: pooling over packed rows, and what may follow it."""
+"""From piece vectors to a sentence vector: pooling over packed sequences, and later modules."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,7 +12,6 @@ from torch import Tensor, nn
 
 from ...encoder.packing import PackedBatch
 from ...errors import Errors
-from ..checkpoint.folder_config import ModuleSpec
 
 # Dotted names as the checkpoints write them. Looked up here, never imported.
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -27,15 +27,33 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 _TANH = "torch.nn.modules.activation.Tanh"
 _SENTENCE = "sentence_embedding"
+# How piece vectors become one, in the order in which several results are concatenated.
+POOLING_MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
+
+
+@dataclass(frozen=True)
+class ModuleSpec:
+    """One module that comes after the transformer.
+
+    Attributes:
+        kind: Name of its class in sentence-transformers.
+        settings: The content of its ``config.json``; for ``Pooling`` always in the newer form,
+            ``{"modes": [...], "include_prompt": bool}``.
+        path: Its folder, which holds its weights.
+    """
+
+    kind: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    path: str = ""
 
 
 class Pooling(nn.Module):
-    """One vector a row, by one or several rules whose results are put side by side.
+    """One vector for each sequence, by one or several modes whose results are concatenated.
 
     Args:
-        modes: The rules, of `layout.POOLING_MODES`.
-        skip: So many pieces at the beginning of a row don't count: the prompt's, where the
-            checkpoint leaves it out.
+        modes: The modes, of `POOLING_MODES`.
+        skip: Number of pieces at the beginning of a sequence that don't count: those of the
+            prompt, where the checkpoint leaves it out.
     """
 
     def __init__(self, modes: Sequence[str], *, skip: int = 0) -> None:
@@ -48,28 +66,28 @@ class Pooling(nn.Module):
 
         Args:
             hidden: Piece vectors. *Shape:* (total, width).
-            batch: The rows they belong to, none of them empty.
+            batch: The sequences they belong to, none of them empty.
 
         Returns:
-            *Shape:* (rows, modes * width).
+            *Shape:* (sequences, modes * width).
         """
         lengths = batch.cu_seqlens.diff().long()
-        rows = torch.arange(batch.n_sequences, device=hidden.device)
-        rows = rows.repeat_interleave(lengths, output_size=batch.total)
+        index = torch.arange(batch.n_sequences, device=hidden.device)
+        index = index.repeat_interleave(lengths, output_size=batch.total)
         positions = batch.positions
         if self.skip:
-            # A row that the prompt fills keeps its last piece.
+            # A sequence that the prompt fills keeps its last piece.
             first = (lengths - 1).clamp(max=self.skip)
-            counted = positions >= first[rows]
-            hidden, rows, positions = hidden[counted], rows[counted], positions[counted]
+            counted = positions >= first[index]
+            hidden, index, positions = hidden[counted], index[counted], positions[counted]
             lengths = lengths - first
         ends = lengths.cumsum(0)
-        pools = [self._pool(mode, hidden, rows, positions, lengths, ends) for mode in self.modes]
+        pools = [self._pool(mode, hidden, index, positions, lengths, ends) for mode in self.modes]
         return pools[0] if len(pools) == 1 else torch.cat(pools, dim=1)
 
     @staticmethod
     def _pool(
-        mode: str, hidden: Tensor, rows: Tensor, positions: Tensor, lengths: Tensor, ends: Tensor
+        mode: str, hidden: Tensor, index: Tensor, positions: Tensor, lengths: Tensor, ends: Tensor
     ) -> Tensor:
         if mode == "cls":
             return hidden[ends - lengths]
@@ -77,15 +95,15 @@ class Pooling(nn.Module):
             return hidden[ends - 1]
         empty = hidden.new_zeros(len(lengths), hidden.shape[1])
         if mode == "max":
-            index = rows.unsqueeze(1).expand_as(hidden)
-            return empty.scatter_reduce(0, index, hidden, "amax", include_self=False)
+            rows = index.unsqueeze(1).expand_as(hidden)
+            return empty.scatter_reduce(0, rows, hidden, "amax", include_self=False)
         if mode == "weightedmean":
             weights = (positions + 1).to(hidden.dtype)
-            totals = weights.new_zeros(len(lengths)).index_add(0, rows, weights)
-            return empty.index_add(0, rows, hidden * weights[:, None]) / totals[:, None]
+            totals = weights.new_zeros(len(lengths)).index_add(0, index, weights)
+            return empty.index_add(0, index, hidden * weights[:, None]) / totals[:, None]
         counts = lengths.to(hidden.dtype)[:, None]
         divisor = counts if mode == "mean" else counts.sqrt()
-        return empty.index_add(0, rows, hidden) / divisor
+        return empty.index_add(0, index, hidden) / divisor
 
 
 class Dense(nn.Module):
@@ -98,7 +116,7 @@ class Dense(nn.Module):
         self.activation = ACTIVATIONS[activation]()
 
     def forward(self, x: Tensor) -> Tensor:
-        """*Shape:* (rows, in_width) to (rows, out_width)."""
+        """*Shape:* (sequences, in_width) to (sequences, out_width)."""
         return self.activation(self.linear(x))
 
 
@@ -110,23 +128,23 @@ class LayerNorm(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """*Shape:* (rows, width), unchanged."""
+        """*Shape:* (sequences, width), unchanged."""
         return self.norm(x)
 
 
 class Normalize(nn.Module):
-    """Vectors of length one; one of zeros stays."""
+    """Vectors of length one; zeros stay."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """*Shape:* (rows, width), unchanged."""
+        """*Shape:* (sequences, width), unchanged."""
         return F.normalize(x, dim=1)
 
 
 def build_module(spec: ModuleSpec, *, width: int, source: Any = "") -> nn.Module:
-    """Build a module that comes after the pooling, without sensible weights.
+    """Build a module that comes after the pooling. Its weights are still to be loaded.
 
     Args:
-        spec: What the checkpoint says of it.
+        spec: Its kind and settings.
         width: Width of the vectors that go in.
         source: Where the checkpoint is, for messages.
 
@@ -160,7 +178,7 @@ def build_module(spec: ModuleSpec, *, width: int, source: Any = "") -> nn.Module
 
 
 def module_spec(layer: nn.Module) -> ModuleSpec:
-    """Say of a module what `build_module` needs to build it again."""
+    """Return what `build_module` needs to build a module again."""
     if isinstance(layer, Dense):
         settings = {
             "in_features": layer.linear.in_features,
@@ -177,7 +195,7 @@ def module_spec(layer: nn.Module) -> ModuleSpec:
 
 
 def module_width(module: nn.Module, width: int) -> int:
-    """Width of the vectors that come out of a module into which those of ``width`` go."""
+    """Return the width of the vectors that a module makes of those of ``width``."""
     return module.linear.out_features if isinstance(module, Dense) else width
 
 

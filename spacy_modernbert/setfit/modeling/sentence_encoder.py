@@ -1,4 +1,4 @@
-"""Texts to sentence vectors: tokenizer, encoder, pooling and what follows, as one module."""
+"""Texts to sentence vectors: tokenizer, encoder, pooling and later modules as one module."""
 
 from __future__ import annotations
 
@@ -13,21 +13,18 @@ from torch import Tensor, nn
 from ...encoder.packing import PackedBatch
 from ...encoder.protocol import Encoder
 from ...errors import Errors
-from ...text.batching import batch_by_budget
+from ...text.batching import INFERENCE_PIECES, batch_by_budget
 from ...text.tokenizer import Ints, PieceTokenizer
 from .modules import Pooling, module_width
 
-# Pieces that go through the encoder at once, when there are no gradients.
-AT_ONCE = 8192
-
 
 @dataclass(frozen=True)
-class Reading:
-    """How texts are put into rows.
+class InputConfig:
+    """How texts become sequences.
 
     Attributes:
-        max_length: Pieces of the longest row, special tokens included; None for no limit.
-        prompts: Name to text of the prompts that the checkpoint knows.
+        max_length: Pieces of the longest sequence, special tokens included; None for no limit.
+        prompts: Name to text of the prompts of the checkpoint.
         prompt_name: The one that is put before every text; None for no prompt.
         include_prompt: Whether its pieces count in the sentence vector.
     """
@@ -39,32 +36,32 @@ class Reading:
 
     @property
     def prompt(self) -> str:
-        """What is put before every text."""
+        """Text that is put before every text."""
         return self.prompts.get(self.prompt_name or "", "")
 
 
 @dataclass(frozen=True, eq=False)
 class TokenizedTexts:
-    """Texts as rows of piece ids.
+    """Texts as sequences of piece ids.
 
     Attributes:
-        rows: One row a text, special tokens included; none of them is empty. *Shape:* (pieces,)
-        cut: Indices of the texts that were longer than a row can be, and lost their end.
+        sequences: One for each text, special tokens included; none is empty. *Shape:* (pieces,)
+        truncated: Indices of the texts that were too long, and lost their end.
     """
 
-    rows: list[Ints]
-    cut: list[int]
+    sequences: list[Ints]
+    truncated: list[int]
 
 
 class SentenceEncoder(nn.Module):
-    """A network whose output is one vector a text.
+    """A network whose output is one vector for each text.
 
     Args:
         encoder: The network that makes piece vectors.
         tokenizer: Its tokenizer.
-        modes: Pooling rules, of `layout.POOLING_MODES`.
-        layers: What follows the pooling, in order.
-        reading: How texts are put into rows.
+        modes: Pooling modes, of `modules.POOLING_MODES`.
+        layers: The modules that follow the pooling, in order.
+        input_config: How texts become sequences.
 
     Raises:
         ValueError: SM203 where the prompt leaves no room for a text.
@@ -77,14 +74,16 @@ class SentenceEncoder(nn.Module):
         *,
         modes: Sequence[str] = ("mean",),
         layers: Sequence[nn.Module] = (),
-        reading: Reading | None = None,
+        input_config: InputConfig | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.tokenizer = tokenizer
-        self.reading = reading or Reading(tokenizer.model_max_length)
-        self._capacity = _capacity(self.reading, tokenizer)
-        skip = 0 if self.reading.include_prompt else _prompt_pieces(self.reading, tokenizer)
+        self.input_config = input_config or InputConfig(tokenizer.model_max_length)
+        self._capacity = _capacity(self.input_config, tokenizer)
+        skip = (
+            0 if self.input_config.include_prompt else _prompt_pieces(self.input_config, tokenizer)
+        )
         self.pooling = Pooling(modes, skip=skip)
         self.layers = nn.ModuleList(layers)
         self.has_warned_of_truncation = False
@@ -109,33 +108,33 @@ class SentenceEncoder(nn.Module):
         return self.encoder.input_embeddings
 
     def tokenize(self, texts: Sequence[str]) -> TokenizedTexts:
-        """Put texts into rows, prompt and special tokens included.
+        """Turn texts into sequences, prompt and special tokens included.
 
-        A text that doesn't fit loses its end, as it did when the checkpoint was trained; which
-        ones did is in the answer, so that the caller can say so.
+        A text that doesn't fit loses its end, as it did when the checkpoint was trained. The result
+        names these texts, so that the caller can warn.
         """
-        prompt, tokenizer = self.reading.prompt, self.tokenizer
-        rows: list[Ints] = []
-        cut: list[int] = []
-        for index, row in enumerate(tokenizer.encode_texts([prompt + text for text in texts])):
-            ids = row.ids
+        prompt, tokenizer = self.input_config.prompt, self.tokenizer
+        sequences: list[Ints] = []
+        truncated: list[int] = []
+        for index, pieces in enumerate(tokenizer.encode_texts([prompt + text for text in texts])):
+            ids = pieces.ids
             if self._capacity is not None and len(ids) > self._capacity:
-                cut.append(index)
+                truncated.append(index)
                 ids = ids[: self._capacity]
-            framed = np.array([*tokenizer.prefix_ids, *ids, *tokenizer.suffix_ids], dtype=np.int32)
-            # A network needs something to read where there is neither a text nor a frame.
-            rows.append(framed if len(framed) else np.array([tokenizer.pad_id], dtype=np.int32))
-        return TokenizedTexts(rows, cut)
+            # Without a text and without special tokens, padding is read.
+            whole = [*tokenizer.prefix_ids, *ids, *tokenizer.suffix_ids] or [tokenizer.pad_id]
+            sequences.append(np.array(whole, dtype=np.int32))
+        return TokenizedTexts(sequences, truncated)
 
     def forward(self, batch: PackedBatch, *, dropout: float = 0.0) -> Tensor:
-        """Encode rows.
+        """Encode a batch.
 
         Args:
-            batch: Rows of piece ids, on the device of the weights.
+            batch: Sequences of piece ids, on the device of the weights.
             dropout: Least dropout rate in training mode.
 
         Returns:
-            *Shape:* (rows, width), float32.
+            *Shape:* (sequences, width), float32.
         """
         if not batch.n_sequences:
             return torch.zeros(0, self.width, device=batch.device)
@@ -144,21 +143,22 @@ class SentenceEncoder(nn.Module):
             vectors = layer(vectors)
         return vectors
 
-    def encode(self, rows: Sequence[Ints]) -> npt.NDArray[np.float32]:
-        """Encode rows without gradients, however many there are.
+    def encode(self, sequences: Sequence[Ints]) -> npt.NDArray[np.float32]:
+        """Encode sequences without gradients, however many there are.
 
         Args:
-            rows: Rows of piece ids, as `tokenize` makes them.
+            sequences: Piece ids, as `tokenize` returns them.
 
         Returns:
-            *Shape:* (rows, width), float32.
+            *Shape:* (sequences, width), float32.
         """
         was_training = self.training
         self.eval()
-        vectors = np.zeros((len(rows), self.width), dtype=np.float32)
-        # Rows of like length together: networks that pad inside then pad little.
-        for group in batch_by_budget([len(row) for row in rows], budget=AT_ONCE, padded=True):
-            batch = PackedBatch.from_sequences([rows[i] for i in group], device=self.device)
+        vectors = np.zeros((len(sequences), self.width), dtype=np.float32)
+        lengths = [len(sequence) for sequence in sequences]
+        # Sequences of similar length go together: networks that pad inside then pad little.
+        for group in batch_by_budget(lengths, budget=INFERENCE_PIECES, padded=True):
+            batch = PackedBatch.from_sequences([sequences[i] for i in group], device=self.device)
             with torch.no_grad():
                 vectors[group] = self(batch).cpu().numpy()
         self.train(was_training)
@@ -170,20 +170,20 @@ class SentenceEncoder(nn.Module):
         Returns:
             *Shape:* (texts, width), float32.
         """
-        return self.encode(self.tokenize(texts).rows)
+        return self.encode(self.tokenize(texts).sequences)
 
 
-def _prompt_pieces(reading: Reading, tokenizer: PieceTokenizer) -> int:
+def _prompt_pieces(config: InputConfig, tokenizer: PieceTokenizer) -> int:
     """Count the pieces before the text."""
-    return len(tokenizer.prefix_ids) + len(tokenizer.encode_texts([reading.prompt])[0].ids)
+    return len(tokenizer.prefix_ids) + len(tokenizer.encode_texts([config.prompt])[0].ids)
 
 
-def _capacity(reading: Reading, tokenizer: PieceTokenizer) -> int | None:
+def _capacity(config: InputConfig, tokenizer: PieceTokenizer) -> int | None:
     """Count the pieces of the longest text, its prompt included."""
-    if reading.max_length is None:
+    if config.max_length is None:
         return None
-    room = reading.max_length - len(tokenizer.suffix_ids)
-    if room <= _prompt_pieces(reading, tokenizer):
-        message = Errors.SM203.format(limit=reading.max_length, prompt=reading.prompt)
+    room = config.max_length - len(tokenizer.suffix_ids)
+    if room <= _prompt_pieces(config, tokenizer):
+        message = Errors.SM203.format(limit=config.max_length, prompt=config.prompt)
         raise ValueError(message)
     return room - len(tokenizer.prefix_ids)

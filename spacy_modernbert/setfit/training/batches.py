@@ -1,4 +1,4 @@
-"""Batches in which every class has its share, drawn from however many texts there are."""
+"""Batches in which every class has its share, however many texts it has."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-Labels = npt.NDArray[np.float32]
+from ..arrays import LabelMatrix
+
 # Texts of a class in a batch that can't hold all classes: enough to see a group, not just a pair.
 GROUP = 4
 
@@ -15,23 +16,23 @@ GROUP = 4
 class BalancedBatches:
     """Draws batches of texts, class by class.
 
-    Each class hands out its texts in a random order, and again from the start when they are used
-    up; the classes take turns likewise. So after any number of batches no class, and no text within
-    a class, has been drawn more than about once more often than another. Nothing is kept but the
-    order: memory is linear in the number of texts.
+    The texts of each class are drawn in a random order, and in another one when they are used up;
+    the classes take turns likewise. So after any number of batches no class, and no text within a
+    class, has been drawn more than about once more often than another. Memory is linear in the
+    number of texts.
 
     Args:
-        labels: 1 where a text has a label, 0 where it has not, NaN where nobody knows. Texts
-            without any label are a class of their own. *Shape:* (texts, labels).
+        labels: 1 where a text has a label, 0 where it does not, NaN where that is unknown.
+            Texts without any label are a class of their own. *Shape:* (texts, labels).
         size: Texts in a batch. All of them are in every batch where there are no more than that.
         group: Texts of a class in a batch that has no room for all classes.
-        seed: Of a generator of its own.
+        seed: Seed of a generator of its own.
         among: Indices of the only texts that are drawn. Default: all. *Shape:* (texts,).
     """
 
     def __init__(
         self,
-        labels: Labels,
+        labels: LabelMatrix,
         *,
         size: int,
         group: int = GROUP,
@@ -43,8 +44,8 @@ class BalancedBatches:
         self._texts = np.arange(len(labels)) if among is None else among
         self._generator = np.random.default_rng(seed)
         members = class_members(labels[self._texts])
-        self._classes = [Deck(self._texts[places], self._generator) for places in members]
-        self._turns = Deck(np.arange(len(self._classes)), self._generator)
+        self._classes = [ShuffledCycle(self._texts[places], self._generator) for places in members]
+        self._turns = ShuffledCycle(np.arange(len(self._classes)), self._generator)
 
     def draw(self, anchors: Sequence[int] = ()) -> npt.NDArray[np.intp]:
         """Draw a batch.
@@ -64,37 +65,40 @@ class BalancedBatches:
             room = self.size - len(chosen)
             if room <= 0:
                 break
-            deck = self._classes[self._turns.next()]
-            chosen.update(dict.fromkeys(deck.take(min(each, room))))
+            texts = self._classes[self._turns.next()]
+            chosen.update(dict.fromkeys(texts.take(min(each, room))))
         return np.fromiter(chosen, dtype=np.intp, count=len(chosen))
 
 
-class Deck:
-    """Cards that are dealt in a random order, and shuffled anew when none is left."""
+class ShuffledCycle:
+    """Goes through items in a random order again and again, each time in another one."""
 
-    def __init__(self, cards: npt.NDArray[np.intp], generator: np.random.Generator) -> None:
-        self._cards = generator.permutation(cards)
+    def __init__(self, items: npt.NDArray[np.intp], generator: np.random.Generator) -> None:
+        self._items = generator.permutation(items)
         self._generator = generator
-        self._at = 0
+        self._position = 0
 
     def next(self) -> int:
-        """Deal one card."""
-        if self._at == len(self._cards):
-            self._cards = self._generator.permutation(self._cards)
-            self._at = 0
-        self._at += 1
-        return int(self._cards[self._at - 1])
+        """Return the next item."""
+        if self._position == len(self._items):
+            self._items = self._generator.permutation(self._items)
+            self._position = 0
+        self._position += 1
+        return int(self._items[self._position - 1])
 
     def take(self, n: int) -> list[int]:
-        """Deal up to ``n`` cards, none of them twice."""
-        return list(dict.fromkeys(self.next() for _ in range(min(n, len(self._cards)))))
+        """Return up to ``n`` items, none of them twice."""
+        return list(dict.fromkeys(self.next() for _ in range(min(n, len(self._items)))))
 
 
-def class_members(labels: Labels) -> list[npt.NDArray[np.intp]]:
-    """Give the texts of each class, leaving out classes without any.
+def class_members(labels: LabelMatrix) -> list[npt.NDArray[np.intp]]:
+    """Return the texts of each class, leaving out classes without any.
 
     Args:
         labels: As for `BalancedBatches`.
+
+    Returns:
+        Indices of texts, an array for each class, those without any label as the last.
     """
     has = labels == 1
     members = [np.flatnonzero(column) for column in has.T] + [np.flatnonzero(~has.any(axis=1))]

@@ -1,76 +1,73 @@
-"""The best state of a training, where there are texts to judge it by."""
+"""The best weights of a training, where there are texts to evaluate it with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..head.cross_validation import negative_likelihood
-from ..head.logistic_regression import Floats, HeadSettings
-from ..modeling.sentence_encoder import SentenceEncoder
-from .batches import Labels
-
-# (share of right answers, mean log-likelihood): how good a state is; the second decides a tie
-Evaluator: TypeAlias = Callable[[], tuple[float, float]]
+from ..arrays import Floats, LabelMatrix
+from ..head.cross_validation import negative_log_likelihood
+from .trainer import SentenceEncoderTrainer
 
 
-def evaluate_scores(scores: Floats, labels: Labels, *, multi_label: bool) -> tuple[float, float]:
-    """Compare probabilities with the truth.
+class Evaluation(NamedTuple):
+    """How well texts are classified; of equal accuracies, the higher likelihood is better."""
+
+    accuracy: float
+    log_likelihood: float
+
+
+Evaluator: TypeAlias = Callable[[], Evaluation]
+
+
+def evaluate_scores(scores: Floats, labels: LabelMatrix, *, multi_label: bool) -> Evaluation:
+    """Compare probabilities with labels.
 
     Args:
         scores: *Shape:* (texts, labels).
-        labels: 1, 0, or NaN where unknown. *Shape:* (texts, labels).
+        labels: *Shape:* (texts, labels).
         multi_label: Whether a text can have several labels.
-
-    Returns:
-        Share of right answers, and mean log-likelihood.
     """
-    settings = HeadSettings(multi_label=multi_label)
     scores = np.clip(scores.astype(np.float64), 1e-7, 1.0 - 1e-7)
-    if not multi_label:
-        right = labels[np.arange(len(labels)), scores.argmax(axis=1)] == 1
-        return float(right.mean()), -negative_likelihood(np.log(scores), labels, settings)
-    known = ~np.isnan(labels)
-    right = ((scores >= 0.5) == (labels == 1))[known]
-    odds = np.log(scores) - np.log1p(-scores)
-    return float(right.mean()), -negative_likelihood(odds, labels, settings)
+    if multi_label:
+        known = ~np.isnan(labels)
+        hits = ((scores >= 0.5) == (labels == 1))[known]
+        logits = np.log(scores) - np.log1p(-scores)
+    else:
+        hits = labels[np.arange(len(labels)), scores.argmax(axis=1)] == 1
+        logits = np.log(scores)
+    loss = negative_log_likelihood(logits, labels, multi_label=multi_label)
+    return Evaluation(float(hits.mean()), -loss)
 
 
 class BestCheckpoint:
-    """Remembers the weights under which a training was best.
+    """Keeps the weights under which an evaluator found the model best, the later of equals.
 
     Args:
-        encoder: The encoder that is trained.
-        judge: Says how good it is; None keeps the last state.
+        trainer: Trains the model.
+        evaluator: Evaluates the model as it is; None keeps the last weights.
     """
 
-    def __init__(self, encoder: SentenceEncoder, judge: Evaluator | None) -> None:
-        self._encoder = encoder
-        self._judge = judge
-        self._best: tuple[float, float] | None = None
-        self._weights: Sequence[Tensor] = []
+    def __init__(self, trainer: SentenceEncoderTrainer, evaluator: Evaluator | None) -> None:
+        self._trainer = trainer
+        self._evaluator = evaluator
+        self._best: Evaluation | None = None
+        self._weights: Sequence[Tensor] = ()
         self._is_last = True
 
-    def offer(self) -> None:
-        """Have the present state judged, and remember it if none was better."""
-        if self._judge is None:
+    def evaluate(self) -> None:
+        """Evaluate the model, and keep its weights if none were better."""
+        if self._evaluator is None:
             return
-        found = self._judge()
+        found = self._evaluator()
         self._is_last = self._best is None or found >= self._best
         if self._is_last:
-            self._best = found
-            self._weights = [p.detach().clone() for p in self._trained()]
+            self._best, self._weights = found, self._trainer.weights()
 
-    def restore(self) -> bool:
-        """Go back to the best state, and say whether it was another than the present one."""
-        if self._is_last:
-            return False
-        for parameter, weight in zip(self._trained(), self._weights, strict=True):
-            parameter.data.copy_(weight)
-        return True
-
-    def _trained(self) -> list[nn.Parameter]:
-        return [p for p in self._encoder.parameters() if p.requires_grad]
+    def restore(self) -> None:
+        """Return to the best weights, unless they are in use."""
+        if not self._is_last:
+            self._trainer.replace_weights_(self._weights)

@@ -13,19 +13,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# (vectors, similarities) -> loss
+# (vectors, target similarities) -> loss
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 TEMPERATURE = 0.07
 
 
 def similarities(labels: Tensor) -> Tensor:
-    """How alike each two texts of a batch should be: the share of their labels they have in common.
+    """Return how similar each two texts of a batch should be: the share of labels in common.
 
-    That is the Jaccard index over the labels for which both are annotated. Texts of one label each
-    come out at 1 or 0.
+    That is the Jaccard index over the labels for which both are annotated. It is 1 or 0 for texts
+    of one label each.
 
     Args:
-        labels: 1 where a text has a label, 0 where it has not, NaN where nobody knows.
+        labels: 1 where a text has a label, 0 where it does not, NaN where that is unknown.
             *Shape:* (texts, labels).
 
     Returns:
@@ -36,49 +36,51 @@ def similarities(labels: Tensor) -> Tensor:
     has = labels.nan_to_num(0.0)
     common = has @ has.T
     either = has @ known.T + known @ has.T - common
-    alike = torch.where(either > 0, common / either.clamp(min=1e-9), torch.nan)
-    return alike.fill_diagonal_(torch.nan)
+    targets = torch.where(either > 0, common / either.clamp(min=1e-9), torch.nan)
+    return targets.fill_diagonal_(torch.nan)
 
 
-def cosine_loss(vectors: Tensor, alike: Tensor) -> Tensor:
+def cosine_loss(vectors: Tensor, targets: Tensor) -> Tensor:
     """Mean squared error of the cosines (the loss of the SetFit paper, section 3.1).
 
-    Pairs that have something in common and pairs that have nothing get half of the weight each,
-    however many there are of either.
+    Pairs that share a label and pairs that share none get half of the weight each, however many
+    pairs of either sort a batch has.
 
     Args:
         vectors: Sentence vectors. *Shape:* (texts, width).
-        alike: Wanted cosines, NaN for a pair that doesn't count. *Shape:* (texts, texts).
+        targets: Target cosines, NaN for a pair that doesn't count. *Shape:* (texts, texts).
 
     Returns:
         *Shape:* (), 0 where no pair counts.
     """
     units = F.normalize(vectors, dim=1)
-    errors = (units @ units.T - alike.nan_to_num(0.0)).square()
-    kinds = [alike > 0, alike == 0]
-    means = [(errors * kind).sum() / kind.sum() for kind in kinds if kind.any()]
+    errors = (units @ units.T - targets.nan_to_num(0.0)).square()
+    sorts = [targets > 0, targets == 0]
+    means = [(errors * pairs).sum() / pairs.sum() for pairs in sorts if pairs.any()]
     return torch.stack(means).mean() if means else errors.sum() * 0.0
 
 
-def contrastive_loss(vectors: Tensor, alike: Tensor, *, temperature: float = TEMPERATURE) -> Tensor:
+def contrastive_loss(
+    vectors: Tensor, targets: Tensor, *, temperature: float = TEMPERATURE
+) -> Tensor:
     """Supervised contrastive loss (arXiv 2004.11362, equation 2).
 
-    Each text has to tell those that have something in common with it from all the others. Texts
-    with more in common count more.
+    Each text has to tell the texts that share a label with it from all others. Texts that share
+    more labels count more.
 
     Args:
         vectors: Sentence vectors. *Shape:* (texts, width).
-        alike: As for `cosine_loss`.
+        targets: As for `cosine_loss`.
         temperature: A lower one makes near misses count more.
 
     Returns:
         *Shape:* (), 0 where no text has a partner.
     """
     units = F.normalize(vectors, dim=1)
-    counts = ~alike.isnan()
-    # A finite floor: rows without any pair would give NaN, and their gradient too.
+    counts = ~targets.isnan()
+    # A finite floor: texts without any pair would give NaN, and their gradient too.
     logits = (units @ units.T / temperature).masked_fill(~counts, -1e9)
-    weights = alike.nan_to_num(0.0)
+    weights = targets.nan_to_num(0.0)
     totals = weights.sum(dim=1)
     errors = -(weights * F.log_softmax(logits, dim=1)).sum(dim=1)
     partnered = totals > 0

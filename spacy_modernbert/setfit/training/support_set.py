@@ -1,125 +1,304 @@
-"""The texts a classifier learns from, as rows of pieces: as many of them as there is room for."""
+"""The support set: the texts a classifier learns from, with labels and vectors."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Hashable, Sequence
 from hashlib import blake2b
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
+from ...encoder.storage import bytes_to_tensors, tensors_to_bytes
+from ...errors import Errors
 from ...text.tokenizer import Ints
-from .batches import Labels
+from ..arrays import Floats, LabelMatrix
+from .batches import BalancedBatches
+from .reservoir import ClassBalancedReservoir
 
-CAPACITY = 4096
+KeepSupport: TypeAlias = Literal["none", "vectors", "texts"]
+Encode: TypeAlias = Callable[[Sequence[Ints]], Floats]
+Tokenize: TypeAlias = Callable[[Sequence[str]], list[Ints]]
+
+_FORMAT = "spacy_modernbert_support"
+# Digests begin with it, and no text does.
+_MARK = "\0"
+
+
+class LabeledTexts(NamedTuple):
+    """Texts, their piece ids, and their labels. *Shape of the labels:* (texts, labels)."""
+
+    texts: Sequence[str]
+    sequences: Sequence[Ints]
+    labels: LabelMatrix
 
 
 class SupportSet:
-    """Rows of pieces with labels, each pair of them once.
+    """Texts with labels, each pair of them once, and their vectors as far as these are known.
 
-    When it is full, a new text takes the place of one of the largest class, or of one of its own
-    with the chance that gives all texts of the class the same (class-balancing reservoir sampling,
-    Chrysakis and Moens 2020). So rare classes stay whole, whatever the order of the texts.
+    A text whose vector alone is known is there as a digest. It counts for the classifier, but
+    cannot train the encoder.
 
     Args:
         n_labels: Number of labels.
-        capacity: Most texts.
-        seed: Of a generator of its own.
+        capacity: Most texts; of more, a class-balanced sample is kept.
+        seed: Seed of everything that is drawn.
 
     Attributes:
-        rows: Piece ids of each text.
-        texts: The texts themselves.
+        texts: The texts, or their digests.
+        sequences: Their piece ids, special tokens included; None where only a vector is known.
+        version: Changes whenever texts, labels, or vectors that cannot be computed again do.
         n_conflicts: Texts that came again with other labels.
-        n_seen: Texts that came, repetitions aside.
     """
 
-    def __init__(self, n_labels: int, *, capacity: int = CAPACITY, seed: int = 0) -> None:
-        self.rows: list[Ints] = []
+    def __init__(self, n_labels: int, *, capacity: int = 4096, seed: int = 0) -> None:
         self.texts: list[str] = []
+        self.sequences: list[Ints | None] = []
+        self.version = 0
         self.n_conflicts = 0
-        self.n_seen = 0
         self._n_labels = n_labels
-        self._capacity = capacity
-        self._generator = np.random.default_rng(seed)
-        self._labels: list[Labels] = []
-        self._members: dict[int, list[int]] = {}
-        self._seen: Counter[int] = Counter()
-        self._full: set[int] = set()
-        # Digest of a text -> that of the labels it first came with; of both -> again the labels.
-        self._known: dict[bytes, bytes] = {}
+        self._digests: list[str] = []
+        self._labels: list[LabelMatrix] = []
+        self._reservoir = ClassBalancedReservoir(capacity, seed=seed)
+        # Digest of a text -> the sets of labels it came with.
+        self._known: dict[str, set[bytes]] = {}
+        self._seed = seed
+        self._n_draws = 0
+        self._batches: BalancedBatches | None = None
+        self._batches_key: tuple[Hashable, ...] = ()
+        # Digest -> vector: under the weights of a version, and under those before any training.
+        self._vectors: dict[str, Floats] = {}
+        self._vectors_version: Hashable = None
+        self._initial: dict[str, Floats] = {}
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.texts)
 
     @property
-    def labels(self) -> Labels:
-        """The labels of all texts, NaN where unknown. *Shape:* (texts, labels), float32."""
-        if not self._labels:
-            return np.zeros((0, self._n_labels), dtype=np.float32)
-        return np.stack(self._labels)
+    def n_seen(self) -> int:
+        """Number of texts that came, repetitions aside."""
+        return self._reservoir.n_seen
+
+    @property
+    def can_train_encoder(self) -> bool:
+        """Whether all texts can be encoded again."""
+        return all(sequence is not None for sequence in self.sequences)
+
+    @property
+    def has_initial_vectors(self) -> bool:
+        """Whether vectors from before a training are known."""
+        return bool(self._initial)
+
+    def labels(self, *, multi_label: bool) -> LabelMatrix:
+        """Return the labels of all texts, NaN where unknown. *Shape:* (texts, labels), float32.
+
+        A text that can have one label only does not have the others. Where several are possible, a
+        label that no text is known not to have was added later than the others: texts without it
+        are taken not to have it.
+        """
+        labels = self._label_matrix()
+        if not multi_label:
+            return np.nan_to_num(labels)
+        later = ~(labels == 0).any(axis=0)
+        labels[:, later] = np.nan_to_num(labels[:, later])
+        return labels
 
     def widen(self, n_labels: int) -> None:
-        """Make room for labels that came later: nobody knows whether earlier texts have them."""
-        extra = np.full(n_labels - self._n_labels, np.nan, dtype=np.float32)
-        self._labels = [np.concatenate([row, extra]) for row in self._labels]
-        self._n_labels = n_labels
+        """Make room for labels that are added later; they are unknown of earlier texts."""
+        if n_labels > self._n_labels:
+            self._n_labels = n_labels
+            self.version += 1
 
-    def add(self, texts: Sequence[str], rows: Sequence[Ints], labels: Labels) -> None:
-        """Take in texts, as far as they are new and there is room.
+    def add(self, texts: Sequence[str], sequences: Sequence[Ints], labels: LabelMatrix) -> None:
+        """Add texts, as far as they are new and there is room.
 
         Args:
             texts: The texts.
-            rows: Their pieces.
+            sequences: Their piece ids.
             labels: Their labels. *Shape:* (texts, labels).
         """
-        for text, row, label in zip(texts, rows, np.asarray(labels, np.float32), strict=True):
-            if self._is_new(row, label):
-                self._offer(text, row, label)
+        for text, sequence, row in zip(texts, sequences, labels, strict=True):
+            self._add(text, sequence, row)
 
-    def _is_new(self, row: Ints, label: Labels) -> bool:
-        # Labels that came since the text did, or are not annotated this time, contradict nothing.
-        text, mark = _digest(row), _digest(np.flatnonzero(label == 1))
-        first = self._known.setdefault(text, b"")
-        if not first:
-            self._known[text] = mark
-            return True
-        if mark == first or text + mark in self._known:
-            return False
-        self._known[text + mark] = mark
-        self.n_conflicts += 1
-        return True
+    def add_vectors(self, texts: Sequence[str], vectors: Floats, labels: LabelMatrix) -> None:
+        """Add texts of which nothing but the vectors is to be kept, or new vectors of them.
 
-    def _offer(self, text: str, row: Ints, label: Labels) -> None:
-        group = self._group(label)
-        self._seen[group] += 1
-        self.n_seen += 1
-        members = self._members.setdefault(group, [])
-        if len(self.rows) < self._capacity:
-            members.append(len(self.rows))
-            self.rows.append(row)
-            self.texts.append(text)
-            self._labels.append(label)
+        Args:
+            texts: The texts, or digests.
+            vectors: *Shape:* (texts, width).
+            labels: *Shape:* (texts, labels).
+        """
+        digests = [digest(text) for text in texts]
+        for name, row in zip(digests, labels, strict=True):
+            self._add(name, None, row)
+        self._vectors.update(zip(digests, vectors, strict=True))
+        if len(self._vectors) > 2 * len(self):
+            self._vectors = {name: self._vectors[name] for name in self._digests}
+        self.version += 1
+
+    def _add(self, text: str, sequence: Ints | None, labels: LabelMatrix) -> None:
+        # Labels that were added later, or are not annotated this time, contradict nothing.
+        name = digest(text)
+        present = np.flatnonzero(labels == 1).tobytes()
+        known = self._known.setdefault(name, set())
+        if present in known:
             return
-        largest = max(self._members, key=self._size)
-        # A class that was once the largest has had its share, and only exchanges from then on.
-        self._full.add(largest)
-        victims = self._members[largest]
-        if group in self._full:
-            if self._generator.random() * self._seen[group] >= len(members):
-                return
-            victims = members
-        slot = victims.pop(int(self._generator.integers(len(victims))))
-        members.append(slot)
-        self.rows[slot], self.texts[slot] = row, text
-        self._labels[slot] = label
+        self.n_conflicts += bool(known)
+        known.add(present)
+        slot = self._reservoir.place(labels)
+        if slot is None:
+            return
+        if slot == len(self):
+            self.texts.append(text)
+            self._digests.append(name)
+            self.sequences.append(sequence)
+            self._labels.append(labels)
+        self.texts[slot], self._digests[slot], self.sequences[slot] = text, name, sequence
+        self._labels[slot] = np.array(labels, dtype=np.float32)
+        self.version += 1
 
-    def _group(self, label: Labels) -> int:
-        """The label that has come least often so far of those a text has, -1 for none."""
-        return min(np.flatnonzero(label == 1).tolist(), key=self._seen.__getitem__, default=-1)
+    def draw(
+        self,
+        size: int,
+        labels: LabelMatrix,
+        given: LabeledTexts | None = None,
+        without: NDArray[np.bool_] | None = None,
+    ) -> tuple[list[Ints], LabelMatrix]:
+        """Draw a class-balanced batch around some given texts.
 
-    def _size(self, group: int) -> int:
-        return len(self._members[group])
+        Args:
+            size: Texts in the batch; the given ones are in it even if they are more.
+            labels: What `labels` returned. *Shape:* (texts, labels).
+            given: Texts that have to be in it. They need not be in this set: it may be full.
+            without: Texts that are not drawn. *Shape:* (texts,).
+
+        Returns:
+            Piece ids and labels. *Shape of the labels:* (drawn, labels).
+        """
+        batches = self._balanced_batches(size, labels, without)
+        given = given or LabeledTexts((), (), labels[:0])
+        slots = {name: slot for slot, name in enumerate(self._digests)} if given.texts else {}
+        places = [slots.get(digest(text)) for text in given.texts]
+        extra = [i for i, place in enumerate(places) if place is None]
+        anchors = [place for place in places if place is not None]
+        chosen = batches.draw(anchors)
+        if extra:
+            chosen = chosen[: max(len(anchors), size - len(extra))]
+        drawn = [self.sequences[i] for i in chosen] + [given.sequences[i] for i in extra]
+        matrix = np.concatenate([labels[chosen], given.labels[extra]])
+        return [sequence for sequence in drawn if sequence is not None], matrix
+
+    def _balanced_batches(
+        self, size: int, labels: LabelMatrix, without: NDArray[np.bool_] | None
+    ) -> BalancedBatches:
+        """Return what draws batches: the same as long as it draws from the same texts."""
+        among = None if without is None else np.flatnonzero(~without)
+        key = (self.version, size, None if among is None else among.tobytes())
+        if self._batches is None or self._batches_key != key:
+            self._n_draws += 1
+            seed = int(np.random.SeedSequence((self._seed, self._n_draws)).generate_state(1)[0])
+            self._batches = BalancedBatches(labels, size=size, seed=seed, among=among)
+            self._batches_key = key
+        return self._batches
+
+    def vectors(self, encode: Encode, version: Hashable) -> Floats:
+        """Return the vectors of all texts, and compute those that are not known yet.
+
+        Args:
+            encode: Returns vectors of sequences under the weights in use.
+            version: Version of these weights. Vectors of another one are forgotten, as far as they
+                can be computed again.
+
+        Returns:
+            *Shape:* (texts, width).
+        """
+        if version != self._vectors_version:
+            pairs = zip(self._digests, self.sequences, strict=True)
+            kept = {name for name, sequence in pairs if sequence is None}
+            self._vectors = {name: v for name, v in self._vectors.items() if name in kept}
+            self._vectors_version = version
+        return self._complete(self._vectors, encode)
+
+    def initial_vectors(self, encode: Encode) -> Floats:
+        """Return the vectors under the weights before any training; they are never forgotten."""
+        return self._complete(self._initial, encode)
+
+    def _complete(self, known: dict[str, Floats], encode: Encode) -> Floats:
+        digests = self._digests
+        new = {
+            name: sequence
+            for name, sequence in zip(digests, self.sequences, strict=True)
+            if name not in known and sequence is not None
+        }
+        if new:
+            known.update(zip(new, encode(list(new.values())), strict=True))
+        for name in known.keys() - set(digests):  # other texts took their place
+            del known[name]
+        return np.stack([known[name] for name in digests]) if digests else np.zeros((0, 0), "f4")
+
+    def to_bytes(self, keep: KeepSupport, vectors: Floats) -> bytes:
+        """Return the bytes of a safetensors file.
+
+        Args:
+            keep: With "vectors" no text can be read from it.
+            vectors: What `vectors` returned. *Shape:* (texts, width).
+        """
+        digests = self._digests
+        has_texts = keep == "texts" and self.can_train_encoder
+        kept = json.dumps(self.texts if has_texts else digests, ensure_ascii=False)
+        arrays = {
+            "labels": self._label_matrix(),
+            "texts": np.frombuffer(kept.encode("utf8"), np.uint8).copy(),
+        }
+        if digests:
+            arrays["vectors"] = vectors
+        if digests and all(name in self._initial for name in digests):
+            arrays["initial_vectors"] = np.stack([self._initial[name] for name in digests])
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return tensors_to_bytes(tensors, {_FORMAT: json.dumps({"has_texts": has_texts})})
+
+    def add_bytes(
+        self, data: bytes, tokenize: Tokenize | None, version: Hashable, *, source: object
+    ) -> None:
+        """Add what `to_bytes` returned.
+
+        Args:
+            data: The bytes.
+            tokenize: Returns the sequences of texts; None where vectors alone are of use.
+            version: Version of the weights that the vectors come from.
+            source: Where the bytes come from, for messages.
+
+        Raises:
+            ValueError: SM042 where the bytes are damaged, SM213 where they are something else.
+        """
+        tensors, metadata = bytes_to_tensors(data)
+        if _FORMAT not in metadata:
+            raise ValueError(Errors.SM213.format(source=source))
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        texts: list[str] = json.loads(arrays["texts"].tobytes().decode("utf8"))
+        if not texts:
+            return
+        digests = [digest(text) for text in texts]
+        self._vectors_version = version
+        if tokenize is not None and json.loads(metadata[_FORMAT])["has_texts"]:
+            self.add(texts, tokenize(texts), arrays["labels"])
+            self._vectors.update(zip(digests, arrays["vectors"], strict=True))
+        else:
+            self.add_vectors(texts, arrays["vectors"], arrays["labels"])
+        if "initial_vectors" in arrays:
+            self._initial.update(zip(digests, arrays["initial_vectors"], strict=True))
+
+    def _label_matrix(self) -> LabelMatrix:
+        matrix = np.full((len(self), self._n_labels), np.nan, dtype=np.float32)
+        for row, known in zip(matrix, self._labels, strict=True):
+            row[: len(known)] = known
+        return matrix
 
 
-def _digest(array: np.ndarray) -> bytes:
-    return blake2b(array.tobytes(), digest_size=12).digest()
+def digest(text: str) -> str:
+    """Return a digest that stands for a text; that of a digest is itself."""
+    if text.startswith(_MARK):
+        return text
+    return _MARK + blake2b(text.encode("utf8", "surrogatepass"), digest_size=16).hexdigest()

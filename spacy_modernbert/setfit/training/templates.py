@@ -14,7 +14,7 @@ TEMPLATES = (
 def label_texts(
     labels: Sequence[str], templates: Sequence[str] = TEMPLATES
 ) -> list[tuple[str, str]]:
-    """Make pairs of a text and its label, for every label in every template.
+    """Return pairs of a text and its label, for every label in every template.
 
     Underscores in names are read as spaces.
 

@@ -1,194 +1,219 @@
-"""Fine-tuning of a sentence encoder by contrast: one step at a time, no loop of its own."""
+"""Fine-tuning of a sentence encoder by contrast: one step at a time, without a loop of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ...encoder.optimizer import Optimizer, decay_groups
 from ...encoder.packing import PackedBatch
+from ...encoder.seeding import seeded
 from ...text.batching import batch_by_budget
 from ...text.tokenizer import Ints
+from ..arrays import LabelMatrix
 from ..modeling.sentence_encoder import SentenceEncoder
-from .batches import Labels
+from .config import SetfitTrainingConfig
 from .losses import LOSSES, similarities
-from .schedule import Schedule
 
 # Pieces whose intermediate results are held for the backward pass. A larger batch is encoded twice.
-HELD = 8192
-CLIP = 1.0
+BACKWARD_PIECES = 8192
+# Where the weights in use lie, unless settings or held-out texts say otherwise.
+WEIGHT_INTERPOLATION = 0.9
 
 
-class Trainer:
-    """An encoder and its optimiser.
+class SentenceEncoderTrainer:
+    """A sentence encoder, which is trained in place, and its optimizer.
 
     The same seed, batches and number of threads give the same weights, bit by bit; torch's global
     generator is left alone.
 
     Args:
-        encoder: The encoder; it is trained in place.
-        schedule: How.
-        held: Pieces whose intermediate results may be held at a time.
+        model: The sentence encoder.
+        config: Settings of the training.
+        backward_pieces: Pieces whose intermediate results may be held at a time.
+
+    Attributes:
+        n_updates: How often weights were changed.
     """
 
     def __init__(
-        self, encoder: SentenceEncoder, schedule: Schedule | None = None, *, held: int = HELD
+        self,
+        model: SentenceEncoder,
+        config: SetfitTrainingConfig,
+        *,
+        backward_pieces: int = BACKWARD_PIECES,
     ) -> None:
-        self.encoder = encoder
-        self.schedule = schedule or Schedule()
-        self.steps = 0
-        self._held = held
-        encoder.encoder.prepare_training_()
-        for parameter in encoder.parameters():
-            # It may look into a file, or into bytes that are not ours to write to.
-            parameter.data = parameter.data.clone()
-        groups = _groups(encoder, self.schedule)
-        self._trained: list[nn.Parameter] = [p for group in groups for p in group["params"]]
-        self._start = [p.detach().clone() for p in self._trained]
-        # The weights of the training, while those in use are blended.
-        self._tuned: list[Tensor] | None = None
-        self._optimizer = torch.optim.AdamW(groups, fused=True)
+        self.model = model
+        self.config = config
+        self.n_updates = 0
+        self._backward_pieces = backward_pieces
+        model.encoder.prepare_training_()
+        for parameter in model.parameters():
+            parameter.requires_grad_(True)
+        if "embeddings" in config.freeze:
+            model.word_embeddings.requires_grad_(False)
+        own = config.optimizer
+        groups = decay_groups(
+            model.parameters(), learn_rate=own.learn_rate, weight_decay=own.weight_decay
+        )
+        self._optimizer = Optimizer(groups, own)
+        self._initial = self.weights()
+        share = config.weight_interpolation
+        self._share = WEIGHT_INTERPOLATION if share is None else share
+        # The weights of the training, while interpolated ones are in use.
+        self._trained: list[Tensor] | None = None
 
-    def step(self, rows: Sequence[Ints], labels: Labels) -> float:
-        """Take one step.
+    @property
+    def is_over(self) -> bool:
+        """Whether the schedule has come to its end."""
+        return self._optimizer.is_over and not self.config.use_training_optimizer
 
-        Args:
-            rows: The texts of a batch, as piece ids.
-            labels: Their labels; see `loss.similarities`. *Shape:* (texts, labels).
+    @property
+    def has_gradients(self) -> bool:
+        """Whether gradients have been added up since the last step."""
+        return self._optimizer.has_gradients
+
+    @property
+    def needs_interpolation(self) -> bool:
+        """Whether the weights in use are those of the training as they are."""
+        is_raw = self.n_updates > 0 and self._trained is None
+        return is_raw and not self.config.use_training_optimizer
+
+    def step(self, sequences: Sequence[Ints], labels: LabelMatrix) -> float:
+        """Take one step on a batch; see `accumulate`.
 
         Returns:
             The loss before the step.
         """
-        loss = self.accumulate(rows, labels)
+        loss = self.accumulate(sequences, labels, dropout=self.config.dropout or 0.0)
         self.update()
         return loss
 
-    def accumulate(self, rows: Sequence[Ints], labels: Labels) -> float:
+    def accumulate(
+        self, sequences: Sequence[Ints], labels: LabelMatrix, *, dropout: float = 0.0
+    ) -> float:
         """Add the gradients of a batch to those that are there already.
 
         Args:
-            rows: The texts of a batch, as piece ids.
-            labels: Their labels; see `loss.similarities`. *Shape:* (texts, labels).
+            sequences: The texts of the batch, as piece ids.
+            labels: Their labels. *Shape:* (texts, labels).
+            dropout: Least dropout rate. 0: none at all.
 
         Returns:
             The loss.
         """
-        self._resume()
-        alike = similarities(torch.from_numpy(labels)).to(self.encoder.device)
-        self.encoder.train(self.schedule.dropout > 0)
-        groups = batch_by_budget([len(row) for row in rows], budget=self._held, padded=True)
+        self.resume_()
+        device = self.model.device
+        targets = similarities(torch.from_numpy(labels)).to(device)
+        lengths = [len(sequence) for sequence in sequences]
+        groups = batch_by_budget(lengths, budget=self._backward_pieces, padded=True)
         batches = [
-            PackedBatch.from_sequences([rows[i] for i in group], device=self.encoder.device)
+            PackedBatch.from_sequences([sequences[i] for i in group], device=device)
             for group in groups
         ]
-        order = torch.tensor([i for group in groups for i in group], device=alike.device).long()
-        loss = self._backward(batches, alike[order][:, order])
-        self.encoder.eval()
+        order = torch.tensor([i for group in groups for i in group], device=device).long()
+        self.model.train(dropout > 0)
+        loss = self._backward(batches, targets[order][:, order], dropout)
+        self.model.eval()
         return loss
 
-    def update(self) -> None:
-        """Take a step along the gradients that have been added up."""
-        self._resume()
-        nn.utils.clip_grad_norm_(self._trained, CLIP)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.schedule.rate(self.steps)
-        self._optimizer.step()
-        self._optimizer.zero_grad()
-        self.steps += 1
-
-    def settle(self) -> None:
-        """Put the weights to use: blend those of the training with those of the start.
-
-        A handful of texts teaches more than is true of other texts. Part of the way from the old
-        weights to the new ones most of what was learnt is there, and little of what was known is
-        lost (arXiv 2109.01903, section 4). The next step goes on where the last one ended.
-        """
-        if self._tuned is not None:
-            return
-        self._tuned = [parameter.detach().clone() for parameter in self._trained]
-        with torch.no_grad():
-            for parameter, start in zip(self._trained, self._start, strict=True):
-                parameter.lerp_(start, 1.0 - self.schedule.blend)
-
-    def blend(self, share: float) -> None:
-        """Put the weights to use under another blend than the schedule's, also from now on.
+    def update(self, take_step: Callable[[], object] | None = None) -> None:
+        """Take a step along the gradients that have been added up; without any, do nothing.
 
         Args:
-            share: As `Schedule.blend`.
+            take_step: Takes it in place of the own optimizer.
         """
-        self._resume()
-        self.schedule = replace(self.schedule, blend=share)
-        self.settle()
+        if not self.has_gradients:
+            return
+        self.resume_()
+        if take_step is None:
+            self._optimizer.step()
+        else:
+            take_step()
+            self._optimizer.zero_gradients()
+        self.n_updates += 1
+
+    def interpolate_(self, share: float | None = None) -> None:
+        """Put weights between the initial ones and those of the training to use.
+
+        A handful of texts teaches more than is true of other texts. Part of the way from the old
+        weights to the new ones, most of what was learned is there, and little of what the encoder
+        could do is lost (WiSE-FT, arXiv 2109.01903, section 4). Training resumes where it was.
+        Weights that another optimizer trains, and averages, stay as they are.
+
+        Args:
+            share: 0 for the initial weights, 1 for those of the training, from now on. Default: the
+                last one, or that of the settings.
+        """
+        share = self._share if share is None else share
+        if share != self._share:
+            self.resume_()
+        self._share = share
+        if not self.needs_interpolation:
+            return
+        self._trained = self.weights()
+        with torch.no_grad():
+            for parameter, initial in zip(self._optimizer.parameters, self._initial, strict=True):
+                parameter.lerp_(initial, 1.0 - share)
+
+    def resume_(self) -> None:
+        """Put the weights of the training back, if interpolated ones are in use."""
+        if self._trained is not None:
+            self._copy_in(self._trained)
+            self._trained = None
 
     @contextmanager
-    def at_start(self) -> Iterator[None]:
-        """Put the weights that the training started from in place for a while."""
-        now = [parameter.detach().clone() for parameter in self._trained]
-        self._put(self._start)
+    def initial_weights(self) -> Iterator[None]:
+        """Use the weights from before the training for a while."""
+        in_use = self.weights()
+        self._copy_in(self._initial)
         try:
             yield
         finally:
-            self._put(now)
+            self._copy_in(in_use)
 
-    def _resume(self) -> None:
-        if self._tuned is not None:
-            self._put(self._tuned)
-            self._tuned = None
+    def weights(self) -> list[Tensor]:
+        """Return copies of the weights in use, as far as they are trained."""
+        return [parameter.detach().clone() for parameter in self._optimizer.parameters]
 
-    def _put(self, weights: Sequence[Tensor]) -> None:
+    def replace_weights_(self, weights: Sequence[Tensor]) -> None:
+        """Use what `weights` returned earlier."""
+        self._copy_in(weights)
+        self.n_updates += 1
+
+    def _copy_in(self, weights: Sequence[Tensor]) -> None:
         with torch.no_grad():
-            for parameter, weight in zip(self._trained, weights, strict=True):
+            for parameter, weight in zip(self._optimizer.parameters, weights, strict=True):
                 parameter.copy_(weight)
 
-    def _backward(self, batches: list[PackedBatch], alike: Tensor) -> float:
+    def _backward(self, batches: list[PackedBatch], targets: Tensor, dropout: float) -> float:
         """Add up gradients, whatever the size of the batch.
 
         The loss needs the vectors of all texts at once, the backward pass only those of a part. So
         a large batch is encoded without gradients first; then its parts are encoded again, one by
         one, and get the gradient of the loss to their own vectors (arXiv 2101.06983).
         """
-        compute_loss = LOSSES[self.schedule.loss]
-        if len(batches) <= 1:
-            loss = compute_loss(self._encode(batches[0], 0), alike) if batches else alike.sum()
-            if loss.requires_grad:
-                loss.backward()
+        compute_loss = LOSSES[self.config.loss]
+        if not batches:
+            return 0.0
+        if len(batches) == 1:
+            loss = compute_loss(self._encode(batches[0], 0, dropout), targets)
+            loss.backward()
             return float(loss.detach())
         with torch.no_grad():
-            vectors = torch.cat([self._encode(batch, k) for k, batch in enumerate(batches)])
-        vectors.requires_grad_()
-        loss = compute_loss(vectors, alike)
-        loss.backward()
-        assert vectors.grad is not None
-        gradients = vectors.grad.split([batch.n_sequences for batch in batches])
-        for k, (batch, gradient) in enumerate(zip(batches, gradients, strict=True)):
-            self._encode(batch, k).backward(gradient)
+            parts = [self._encode(batch, part, dropout) for part, batch in enumerate(batches)]
+        vectors = torch.cat(parts).requires_grad_()
+        loss = compute_loss(vectors, targets)
+        (gradient,) = torch.autograd.grad(loss, vectors)
+        gradients = gradient.split([batch.n_sequences for batch in batches])
+        for part, (batch, own) in enumerate(zip(batches, gradients, strict=True)):
+            self._encode(batch, part, dropout).backward(own)
         return float(loss.detach())
 
-    def _encode(self, batch: PackedBatch, part: int) -> Tensor:
+    def _encode(self, batch: PackedBatch, part: int, dropout: float) -> Tensor:
         """Encode with the dropout that belongs to this part of this step, both times."""
-        with _seeded(batch.device, (self.schedule.seed, self.steps, part)):
-            return self.encoder(batch, dropout=self.schedule.dropout)
-
-
-@contextmanager
-def _seeded(device: torch.device, numbers: tuple[int, ...]) -> Iterator[None]:
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
-        yield
-
-
-def _groups(encoder: SentenceEncoder, schedule: Schedule) -> list[dict]:
-    """Split the weights into those that decay and those that don't."""
-    frozen = {id(p) for p in encoder.word_embeddings.parameters() if schedule.freeze_embeddings}
-    for parameter in encoder.parameters():
-        parameter.requires_grad_(id(parameter) not in frozen)
-    trained = [p for p in encoder.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in trained if p.dim() > 1], "weight_decay": schedule.weight_decay},
-        {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
-    ]
+        with seeded(batch.device, self.config.seed, self.n_updates, part):
+            return self.model(batch, dropout=dropout)

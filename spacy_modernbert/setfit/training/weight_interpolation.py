@@ -1,77 +1,79 @@
-"""How far to go with a tuned encoder: what texts say of it that it was not tuned on."""
+"""How far to go toward the weights of a training: what held-out texts say."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from ..head.cross_validation import split
-from ..head.logistic_regression import Floats, HeadSettings, fit_arrays, usable
-from .batches import Labels
+from ..arrays import Floats, LabelMatrix
+from ..head.config import HeadConfig
+from ..head.cross_validation import assign_folds
+from ..head.logistic_regression import fit_arrays, select_usable
 
-# So many texts are enough to do without some of them, and for the rest to say something.
-ENOUGH = 256
+# Texts that are enough to hold some of them out.
+MIN_TEXTS = 256
 PARTS = 4
-BLENDS = (0.0, 0.3, 0.6, 0.9)
-_STRENGTH = 10.0
+SHARES = (0.0, 0.3, 0.6, 0.9)
 
 
-def hold_out(labels: Labels, *, seed: int) -> npt.NDArray[np.bool_]:
-    """Choose texts that an encoder shall not be tuned on: a quarter of each class.
+def hold_out(labels: LabelMatrix, *, seed: int) -> npt.NDArray[np.bool_]:
+    """Choose texts that an encoder is not trained on: a quarter of each class.
 
     Args:
         labels: *Shape:* (texts, labels).
-        seed: Of the choice.
+        seed: Seed of the choice.
 
     Returns:
-        True for the texts to be held back; for none where there are few of them.
-        *Shape:* (texts,).
+        True for texts that are held out; where there are few, none is. *Shape:* (texts,).
     """
-    if len(labels) < ENOUGH:
+    if len(labels) < MIN_TEXTS:
         return np.zeros(len(labels), dtype=np.bool_)
-    return split(labels, folds=PARTS, seed=seed) == 0
+    return assign_folds(labels, folds=PARTS, seed=seed) == 0
 
 
 def choose_weight_interpolation(
     encode: Callable[[float], Floats],
-    labels: Labels,
-    held: npt.NDArray[np.bool_],
-    settings: HeadSettings,
+    labels: LabelMatrix,
+    held_out: npt.NDArray[np.bool_],
+    config: HeadConfig,
+    *,
+    multi_label: bool,
 ) -> float:
-    """Choose how far to go from the encoder as it was to the encoder as it is after its training.
+    """Choose where to stay between the encoder before its training and after it.
 
-    For each blend a head is fit to the texts that the encoder was tuned on. The one that is most
-    often right about the others is taken; of equals, the one that stays closer to the start.
+    For each share a head is fitted to the texts that the encoder was trained on. The share with the
+    best head on the others is taken; of equals, the one closer to the start.
 
     Args:
-        encode: Gives the vectors of all texts under a blend. *Shape:* (texts, width).
+        encode: Returns the vectors of all texts under a share. *Shape:* (texts, width).
         labels: *Shape:* (texts, labels).
-        held: The texts that were held back. *Shape:* (texts,).
-        settings: How the head is fit.
+        held_out: The texts that were held out. *Shape:* (texts,).
+        config: How heads are fitted; "cv" stands for the default strength.
+        multi_label: Whether a text can have several labels.
 
     Returns:
-        One of `BLENDS`.
+        One of `SHARES`.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    used = usable(labels, settings)
-    seen, asked = used & ~held, used & held
-    if settings.C == "cv":
-        settings = replace(settings, C=_STRENGTH)
-    right = []
-    for blend in BLENDS:
-        vectors = encode(blend)
+    usable = select_usable(labels, multi_label=multi_label)
+    seen, unseen = usable & ~held_out, usable & held_out
+    if config.C == "cv":
+        config = config.model_copy(update={"C": HeadConfig().C})
+    scores = []
+    for share in SHARES:
+        vectors = encode(share)
         with threadpool_limits(limits=1):
-            coef, intercept = fit_arrays(vectors[seen], labels[seen], settings)
-        logits = vectors[asked] @ coef.T + intercept
-        right.append(_share_right(logits, labels[asked], multi_label=settings.multi_label))
-    return BLENDS[int(np.argmax(right))]
+            arrays = fit_arrays(vectors[seen], labels[seen], config, multi_label=multi_label)
+        logits = vectors[unseen] @ arrays[0].T + arrays[1]
+        scores.append(_score(logits, labels[unseen], multi_label=multi_label))
+    return SHARES[int(np.argmax(scores))]
 
 
-def _share_right(logits: Floats, labels: Labels, *, multi_label: bool) -> float:
+def _score(logits: Floats, labels: LabelMatrix, *, multi_label: bool) -> float:
+    """Return the accuracy, or micro-averaged F1 where a text can have several labels."""
     if not multi_label:
         return float((labels[np.arange(len(labels)), logits.argmax(axis=1)] == 1).mean())
     known = ~np.isnan(labels)

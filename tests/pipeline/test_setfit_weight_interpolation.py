@@ -1,11 +1,11 @@
-"""With many texts `setfit_textcat` asks some of them how far to go with the tuned encoder."""
+"""With many texts, `setfit_textcat` holds some out to choose the weight interpolation."""
 
 import numpy as np
 import pytest
 
-from spacy_modernbert.pipeline.setfit_textcat import learner as setfit_learner
-from spacy_modernbert.setfit.training.trainer import Trainer
-from spacy_modernbert.setfit.training.weight_interpolation import ENOUGH, hold_out
+from spacy_modernbert.setfit.training import fine_tuning
+from spacy_modernbert.setfit.training.trainer import SentenceEncoderTrainer
+from spacy_modernbert.setfit.training.weight_interpolation import MIN_TEXTS, hold_out
 
 from .setfit_data import PAIRS, TOPICS, make
 
@@ -20,39 +20,39 @@ def weights(pipe):
 def trained_on(monkeypatch):
     """The texts that steps were taken on."""
     rows = set()
-    step = Trainer.step
+    step = SentenceEncoderTrainer.step
 
     def spy(self, texts, labels):
         rows.update(tuple(row.tolist()) for row in texts)
         return step(self, texts, labels)
 
-    monkeypatch.setattr(Trainer, "step", spy)
+    monkeypatch.setattr(SentenceEncoderTrainer, "step", spy)
     return rows
 
 
 def fit(checkpoint, pairs, **options):
-    pipe = make(checkpoint, batch_texts=64, **options.pop("config", {})).get_pipe("setfit")
+    pipe = make(checkpoint, training=options.pop("training", {})).get_pipe("setfit")
     return pipe.fit(pairs, progress_bar=False, **options)
 
 
 def test_a_quarter_of_many_texts_is_not_trained_on(checkpoint, trained_on):
-    assert len(MANY) >= ENOUGH
+    assert len(MANY) >= MIN_TEXTS
     pipe = fit(checkpoint, MANY, steps=24)
-    rows = [tuple(row.tolist()) for row in pipe.learner.tokenize([text for text, _ in MANY])]
+    rows = [tuple(row.tolist()) for row in pipe.learner.source.tokenize([text for text, _ in MANY])]
     columns = np.array([list(TOPICS).index(label) for _, label in MANY])
     held = hold_out(np.eye(len(TOPICS), dtype=np.float32)[columns], seed=0)
     assert trained_on == {row for row, is_held in zip(rows, held, strict=True) if not is_held}
-    assert len(pipe.learner.support) == len(MANY)  # all of them make the classifier
+    assert len(pipe.support) == len(MANY)  # all of them make the classifier
 
 
-@pytest.mark.parametrize("case", ["few texts", "a blend is given", "other texts to judge by"])
+@pytest.mark.parametrize("case", ["few texts", "a share is set", "other texts to evaluate with"])
 def test_otherwise_all_texts_are_trained_on(checkpoint, trained_on, case):
     options = {
         "few texts": {},
-        "a blend is given": {"config": {"blend": 0.5}},
-        "other texts to judge by": {"dev": PAIRS},
+        "a share is set": {"training": {"weight_interpolation": 0.5}},
+        "other texts to evaluate with": {"dev": PAIRS},
     }[case]
-    pairs = MANY[: ENOUGH - 1] if case == "few texts" else MANY
+    pairs = MANY[: MIN_TEXTS - 1] if case == "few texts" else MANY
     fit(checkpoint, pairs, steps=24, **options)
     assert len(trained_on) == len(pairs)
 
@@ -60,9 +60,9 @@ def test_otherwise_all_texts_are_trained_on(checkpoint, trained_on, case):
 def test_the_encoder_stays_as_it_was_where_that_suits_best(checkpoint, monkeypatch):
     start = make(checkpoint).get_pipe("setfit")
     start.model.initialize()
-    for blend, stays in ((0.0, True), (0.9, False)):
+    for share, stays in ((0.0, True), (0.9, False)):
         monkeypatch.setattr(
-            setfit_learner, "choose_weight_interpolation", lambda *_, blend=blend: blend
+            fine_tuning, "choose_weight_interpolation", lambda *_, share=share, **__: share
         )
         pipe = fit(checkpoint, MANY, steps=2)
         pairs = zip(weights(pipe), weights(start), strict=True)

@@ -1,4 +1,4 @@
-"""A sentence encoder as bytes: one safetensors file, whose header holds all but the weights."""
+"""A sentence encoder as one safetensors file, with all but the weights in its header."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ from ...encoder.storage import bytes_to_tensors, tensors_to_bytes
 from ...encoder.weights import load_weights, weights_below
 from ...errors import Errors
 from ...text.tokenizer import PieceTokenizer
-from ..modeling.modules import build_module, module_spec, module_width
-from ..modeling.sentence_encoder import Reading, SentenceEncoder
-from .folder_config import ModuleSpec
+from ..modeling.modules import ModuleSpec, build_module, module_spec, module_width
+from ..modeling.sentence_encoder import InputConfig, SentenceEncoder
 
 _FORMAT = "spacy_modernbert_sentence"
 _ENCODER, _LAYERS = "encoder.", "layers."
 
 
 def to_bytes(model: SentenceEncoder) -> bytes:
-    """Give weights, configuration and tokenizer as the bytes of one safetensors file."""
+    """Return weights, configuration and tokenizer as the bytes of one safetensors file."""
     header = {
         "config": model.encoder.config.to_dict(),
         "tokenizer": model.tokenizer.to_bytes().decode("utf8"),
         "modes": list(model.pooling.modes),
         "layers": [[spec.kind, dict(spec.settings)] for spec in map(module_spec, model.layers)],
-        "reading": dataclasses.asdict(model.reading),
+        "input": dataclasses.asdict(model.input_config),
     }
     state = {_ENCODER + name: tensor for name, tensor in model.encoder.stored_weights().items()}
     state.update({_LAYERS + name: tensor for name, tensor in model.layers.state_dict().items()})
@@ -40,7 +39,7 @@ def to_bytes(model: SentenceEncoder) -> bytes:
 def from_bytes(
     data: bytes, *, precision: Precision = "float32", device: torch.device | None = None
 ) -> SentenceEncoder:
-    """Load what `to_bytes` gave. The weights look into ``data``: training needs its own copy.
+    """Load what `to_bytes` returned.
 
     Raises:
         ValueError: SM042 where the bytes are damaged, SM046 where they are something else.
@@ -59,8 +58,11 @@ def from_bytes(
         width = module_width(layers[-1], width)
     load_weights(layers, weights_below(state, _LAYERS))
     tokenizer = PieceTokenizer.from_bytes(header["tokenizer"].encode("utf8"))
-    reading = Reading(**header["reading"])
     model = SentenceEncoder(
-        encoder, tokenizer, modes=header["modes"], layers=list(layers), reading=reading
+        encoder,
+        tokenizer,
+        modes=header["modes"],
+        layers=list(layers),
+        input_config=InputConfig(**header["input"]),
     )
     return model.to(device or torch.device("cpu"))

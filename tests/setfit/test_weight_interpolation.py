@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from spacy_modernbert.setfit.head.logistic_regression import HeadSettings
+from spacy_modernbert.setfit.head.config import HeadConfig
 from spacy_modernbert.setfit.training.batches import BalancedBatches
 from spacy_modernbert.setfit.training.weight_interpolation import (
-    BLENDS,
-    ENOUGH,
+    MIN_TEXTS,
+    SHARES,
     choose_weight_interpolation,
     hold_out,
 )
@@ -19,7 +19,7 @@ def one_hot(answers):
 
 @pytest.fixture
 def task():
-    """Vectors of two encoders: one tells all texts apart, the other those it was tuned on only."""
+    """Vectors of two encoders: one separates all texts, the other those it was trained on."""
     generator = np.random.default_rng(0)
     answers = np.arange(N) % CLASSES
     labels = one_hot(answers)
@@ -38,43 +38,49 @@ def test_a_quarter_of_each_class_is_held_back_of_many_texts_only():
     assert (labels[held].sum(axis=0) == N / CLASSES / 4).all()
     assert (held == hold_out(labels, seed=3)).all()
     assert (held != hold_out(labels, seed=4)).any()
-    assert not hold_out(labels[: ENOUGH - 1], seed=3).any()
+    assert not hold_out(labels[: MIN_TEXTS - 1], seed=3).any()
 
 
 @pytest.mark.parametrize("C", [10.0, "cv"])
-def test_learning_by_heart_is_not_blended_in(task, C):  # noqa: N803
+def test_memorized_texts_are_kept_out(task, C):  # noqa: N803
     labels, held, knows, by_heart = task
 
     def encode(share):
         return (1 - share) * knows + share * by_heart
 
-    assert choose_weight_interpolation(encode, labels, held, HeadSettings(C=C)) < max(BLENDS)
+    assert choose_weight_interpolation(
+        encode, labels, held, HeadConfig(C=C), multi_label=False
+    ) < max(SHARES)
 
 
-def test_what_helps_is_blended_in(task):
+def test_training_that_helps_is_used(task):
     labels, held, knows, by_heart = task
 
     def encode(share):
         return (1 - share) * by_heart + share * knows
 
-    assert choose_weight_interpolation(encode, labels, held, HeadSettings()) == max(BLENDS)
+    assert choose_weight_interpolation(
+        encode, labels, held, HeadConfig(), multi_label=False
+    ) == max(SHARES)
 
 
 def test_of_equals_the_start_is_taken(task):
     labels, held, knows, _ = task
-    for settings in (HeadSettings(), HeadSettings(multi_label=True)):
-        assert choose_weight_interpolation(lambda share: knows, labels, held, settings) == 0.0
+    for multi_label in (False, True):
+        options = {"config": HeadConfig(), "multi_label": multi_label}
+        assert choose_weight_interpolation(lambda share: knows, labels, held, **options) == 0.0
 
 
-def test_several_labels_are_judged_together(task):
+def test_several_labels_are_scored_together(task):
     labels, held, knows, by_heart = task
     labels[:, 0] = np.where(labels[:, 1] == 1, np.nan, labels[:, 0])
-    settings = HeadSettings(multi_label=True)
 
     def encode(share):
         return (1 - share) * by_heart + share * knows
 
-    assert choose_weight_interpolation(encode, labels, held, settings) == max(BLENDS)
+    assert choose_weight_interpolation(encode, labels, held, HeadConfig(), multi_label=True) == max(
+        SHARES
+    )
 
 
 @pytest.mark.parametrize("size", [8, 1000])

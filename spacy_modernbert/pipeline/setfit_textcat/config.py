@@ -1,0 +1,30 @@
+"""Flat settings of ``setfit_textcat``. Importing them does not import torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ...settings import Settings
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class SetfitTextcatConfig(Settings):
+    """How categories are predicted, and what is kept of the texts that they are learned from."""
+
+    threshold: Share = 0.5
+    """Least probability of a label, for the scorer, where a text can have several."""
+    multi_label: bool = False
+    """Whether a text can have several labels, or none."""
+    abstain_label: str | None = None
+    """A label for texts that are unlike all examples. Null: no such label."""
+    abstain_threshold: Annotated[float, Field(ge=0, le=2)] = 0.5
+    """Abstain score above which a text has that label."""
+    keep_support: Literal["none", "vectors", "texts"] = "none"
+    """What a saved pipeline keeps of the texts it learned from."""
+    max_support: Annotated[int, Field(ge=1)] = 4096
+    """Most texts it learns from at a time; of more, a class-balanced sample."""
+    device: str = "auto"
+    """`auto` (a GPU if there is one), `cpu`, `cuda:0` ..."""

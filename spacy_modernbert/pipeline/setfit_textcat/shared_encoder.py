@@ -1,0 +1,164 @@
+"""A ``setfit_textcat`` on the encoder of another component: the model, and its vectors."""
+
+# No `from __future__ import annotations`: configs are validated against the types.
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import List  # noqa: UP035 - the type that pydantic knows in thinc
+
+import torch
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.util import registry
+from thinc.api import Model, Optimizer, chain, list2ragged, reduce_mean
+from thinc.types import Floats2d
+
+from ...errors import Errors
+from ...setfit.arrays import Floats, LabelMatrix
+from ...setfit.training.config import SetfitTrainingConfig
+from ...setfit.training.losses import LOSSES, similarities
+from ...setfit.training.support_set import SupportSet
+from ...text.tokenizer import Ints
+from .examples import Text, select_annotated
+
+
+@registry.architectures("spacy_modernbert.SentenceEncoderListener.v1")
+def sentence_encoder_listener_v1(
+    tok2vec: Model[List[Doc], List[Floats2d]],  # noqa: UP006
+    normalize: bool = True,
+) -> Model[List[Doc], Floats2d]:  # noqa: UP006
+    """Make the model of a ``setfit_textcat`` pipe that uses the encoder of another component.
+
+    Args:
+        tok2vec: Docs to one array each, such as ``spacy-transformers.TransformerListener.v1``.
+        normalize: Whether vectors have length one.
+
+    Returns:
+        The model: the mean of the vectors of a Doc's tokens. *Shape of its output:* (docs, width).
+    """
+    return pool_docs(tok2vec, normalize=normalize)
+
+
+def pool_docs(tok2vec: Model, *, normalize: bool) -> Model[list[Doc], Floats2d]:
+    """Make the model that averages the token vectors of each Doc.
+
+    Args:
+        tok2vec: Docs to one array each, such as a listener.
+        normalize: Whether the vectors have length one.
+    """
+    layers = [tok2vec, list2ragged(), reduce_mean()]
+    model: Model[list[Doc], Floats2d] = chain(*layers, *([to_length_one()] * normalize))
+    model.set_ref("tok2vec", tok2vec)
+    return model
+
+
+def to_length_one() -> Model[Floats2d, Floats2d]:
+    """Make the layer that scales vectors to length one; zeros stay."""
+    return Model("to_length_one", _scale)
+
+
+def _scale(
+    model: Model[Floats2d, Floats2d], vectors: Floats2d, is_train: bool
+) -> tuple[Floats2d, Callable[[Floats2d], Floats2d]]:
+    xp = model.ops.xp
+    lengths = xp.maximum(xp.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    units = vectors / lengths
+
+    def backprop(d_units: Floats2d) -> Floats2d:
+        along = (d_units * units).sum(axis=1, keepdims=True)
+        return (d_units - units * along) / lengths
+
+    return units, backprop
+
+
+class SharedEncoderSource:
+    """The encoder of another component, whose vectors Docs bring with them.
+
+    Texts can't be encoded again, so the classifier is made of the vectors that each text had last:
+    exact where the encoder is frozen, and a little behind where it is trained. The gradient of each
+    batch goes back to the encoder, whose optimizer is that of ``[training]``.
+
+    Args:
+        model: Docs to one vector each.
+    """
+
+    version: Hashable = 0
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.has_gradients = False
+
+    def load(self, device: str) -> None:
+        """Leave loading and placing to the component that owns the encoder."""
+
+    def prepare(self, texts: Sequence[Text], nlp: Language | None, name: str) -> Sequence[Text]:
+        """Return copies of the Docs that have passed the component with the encoder."""
+        copies: Iterable[Doc] = [doc.copy() for doc in texts if isinstance(doc, Doc)]
+        for _, pipe in [] if nlp is None else nlp.pipeline:
+            if name in getattr(pipe, "listening_components", ()):
+                copies = pipe.pipe(copies)  # type: ignore[attr-defined]
+        return list(copies)
+
+    def add_to(self, support: SupportSet, texts: Sequence[Text], labels: LabelMatrix) -> None:
+        """Add Docs that have their vectors.
+
+        Raises:
+            ValueError: SM232 where one of them is a text.
+        """
+        docs = [doc for doc in texts if isinstance(doc, Doc)]
+        if len(docs) < len(texts):
+            raise ValueError(Errors.SM232.format(name="setfit_textcat"))
+        if docs:
+            vectors = self.model.ops.to_numpy(self.model.predict(docs))
+            support.add_vectors([doc.text for doc in docs], vectors, labels)
+
+    def add_stored(self, support: SupportSet, data: bytes, *, source: object) -> None:
+        """Add what `SupportSet.to_bytes` returned."""
+        support.add_bytes(data, None, self.version, source=source)
+
+    def embed(self, support: SupportSet, texts: Sequence[str] = ()) -> tuple[Floats, Floats | None]:
+        """Return the vectors of a support set.
+
+        Raises:
+            ValueError: SM232 where there are other texts.
+        """
+        if texts:
+            raise ValueError(Errors.SM232.format(name="setfit_textcat"))
+        return support.vectors(_refuse, self.version), None
+
+    def update(
+        self,
+        support: SupportSet,
+        docs: Sequence[Doc],
+        labels: LabelMatrix,
+        config: SetfitTrainingConfig,
+        *,
+        multi_label: bool,
+        drop: float,
+        train: bool,
+    ) -> float:
+        """Add a batch to the support set, and send its gradient to the encoder."""
+        self.has_gradients = True
+        output, backprop = self.model.begin_update(list(docs))
+        vectors = torch.from_numpy(self.model.ops.to_numpy(output)).clone().requires_grad_()
+        loss = LOSSES[config.loss](vectors, similarities(torch.from_numpy(labels)))
+        (gradient,) = torch.autograd.grad(loss, vectors)
+        # The encoder waits for the last of its listeners, so it needs a gradient even of zeros.
+        backprop(self.model.ops.asarray2f((gradient * float(train)).numpy()))
+        chosen = select_annotated(labels)
+        texts = [docs[i].text for i in chosen]
+        support.add_vectors(texts, vectors.detach().numpy()[chosen], labels[chosen])
+        return float(loss.detach())
+
+    def finish_update(self, sgd: Optimizer | None) -> None:
+        """Update the layers of the model itself; the encoder belongs to another component."""
+        if sgd:
+            self.model.finish_update(sgd)
+        self.has_gradients = False
+
+    def end_training(self) -> None:
+        """Forget an update that waits for its step."""
+        self.has_gradients = False
+
+
+def _refuse(sequences: Sequence[Ints]) -> Floats:
+    raise ValueError(Errors.SM232.format(name="setfit_textcat"))

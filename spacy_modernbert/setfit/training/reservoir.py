@@ -1,0 +1,61 @@
+"""Which of many texts are kept where there is room for some."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from ..arrays import LabelMatrix
+
+
+class ClassBalancedReservoir:
+    """Places a stream of texts in a fixed number of slots.
+
+    When all slots are taken, a new text replaces one of the largest class, or one of its own class
+    with the probability that gives all texts of the class the same chance (class-balancing
+    reservoir sampling, Chrysakis and Moens 2020). So rare classes stay whole, whatever the order.
+
+    Args:
+        capacity: Number of slots.
+        seed: Seed of a generator of its own.
+
+    Attributes:
+        n_seen: Texts that were offered.
+    """
+
+    def __init__(self, capacity: int, *, seed: int = 0) -> None:
+        self.n_seen = 0
+        self._capacity = capacity
+        self._generator = np.random.default_rng(seed)
+        self._n_taken = 0
+        self._slots: dict[int, list[int]] = {}
+        self._seen: Counter[int] = Counter()
+        self._full: set[int] = set()
+
+    def place(self, labels: LabelMatrix) -> int | None:
+        """Return the slot of a new text; None where it is not kept.
+
+        Args:
+            labels: Its labels. *Shape:* (labels,).
+        """
+        # The class is the label that has come least often so far, -1 for a text without labels.
+        group = min(np.flatnonzero(labels == 1).tolist(), key=self._seen.__getitem__, default=-1)
+        self._seen[group] += 1
+        self.n_seen += 1
+        own = self._slots.setdefault(group, [])
+        if self._n_taken < self._capacity:
+            own.append(self._n_taken)
+            self._n_taken += 1
+            return own[-1]
+        largest = max(self._slots, key=lambda each: len(self._slots[each]))
+        # A class that was once the largest has had its share, and only exchanges from then on.
+        self._full.add(largest)
+        victims = self._slots[largest]
+        if group in self._full:
+            if self._generator.random() * self._seen[group] >= len(own):
+                return None
+            victims = own
+        slot = victims.pop(int(self._generator.integers(len(victims))))
+        own.append(slot)
+        return slot
