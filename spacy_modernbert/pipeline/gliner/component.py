@@ -23,7 +23,6 @@ from ...gliner.checkpoint.label_vectors import label_vectors_to_bytes, load_labe
 from ...gliner.inference.decoding import decode
 from ...gliner.inference.scored_spans import ScoredSpans
 from ...gliner.inference.sequences import SplitText
-from ..multiprocessing import guard_forks
 from .annotations import EXTENSION, Gold, find_labels, install_extension, read_gold, read_plain
 from .doc_words import DocSpans, DocWords
 from .initialization import NewHead, check_labels, new_head, warn_of_lost
@@ -64,7 +63,6 @@ class GlinerPipe(Pipe):
         scorer: Callable | None = None,
         training: GlinerTrainingSettings | None = None,
     ) -> None:
-        guard_forks()
         install_extension()
         self.vocab = vocab
         self.model = model

@@ -29,7 +29,6 @@ from ...setfit.training.batches import Labels
 from ...setfit.training.best_checkpoint import Evaluator, evaluate_scores
 from ...setfit.training.losses import LOSSES, similarities
 from ..checkpoint_model import CheckpointModel
-from ..multiprocessing import guard_forks
 from .examples import (
     Cats,
     Text,
@@ -82,7 +81,6 @@ class SetfitTextcat(TrainablePipe):
         settings: Mapping[str, Any],
         scorer: Callable | None = None,
     ) -> None:
-        guard_forks()
         self.vocab = vocab
         self.model = model
         self.name = name
