@@ -157,6 +157,13 @@ def check_pip(words):
     assert all(word in constraints for word in words if "==" in word)
 
 
+def check_pytest(words):
+    """`python -m pytest PATH --slow`: paths exist, options are known."""
+    assert all(
+        word == "--slow" if word.startswith("-") else (ROOT / word).exists() for word in words
+    )
+
+
 def check_own(words):
     """`python -m spacy_modernbert COMMAND`: run, on a checkpoint of ours."""
     if words[0] == "new-modernbert":
@@ -173,7 +180,7 @@ KINDS = {
     "python run.py": check_run,
     "python -m spacy project run": check_project,
     "python -m spacy_modernbert": check_own,
-    "python -m pytest": lambda words: None,
+    "python -m pytest": check_pytest,
     "pip install": check_pip,
 }
 
