@@ -31,8 +31,8 @@ from ..errors import Errors
 
 _LAST, _BEST = "model-last", "model-best"
 
-# Sizes of a folder's files by their relative paths; empty if there is no folder.
-Files: TypeAlias = dict[Path, int]
+# Sizes of a folder's files by their relative paths; None if the folder does not exist.
+Files: TypeAlias = dict[Path, int] | None
 
 
 @registry.callbacks("spacy_modernbert.atomic_save.v1")
@@ -128,10 +128,12 @@ def _beside(target: Path, part: str) -> Path:
 
 
 def _files(folder: Path) -> Files:
+    if not folder.exists():
+        return None
     paths = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder): path.stat().st_size for path in paths}
 
 
 def _is_part(found: Files, whole: Files) -> bool:
     """Whether each file exists in the other folder, and is not longer than it is there."""
-    return all(size <= whole.get(path, -1) for path, size in found.items())
+    return all(size <= (whole or {}).get(path, -1) for path, size in (found or {}).items())

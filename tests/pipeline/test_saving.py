@@ -139,6 +139,15 @@ def test_the_save_after_an_interruption_completes_the_best_model(nlp, tmp_path, 
     assert names(tmp_path) == ["model-best", "model-last"]
 
 
+def test_the_first_copy_is_interrupted(nlp, tmp_path):
+    nlp.to_disk(tmp_path / "model-last")
+    nlp.to_disk(tmp_path / "model-last")
+    assert names(tmp_path) == ["model-last"]
+    (tmp_path / "model-best").mkdir()
+    nlp.to_disk(tmp_path / "model-last")
+    assert spacy.load(tmp_path / "model-best").pipe_names == ["sentencizer"]
+
+
 def test_a_best_model_with_files_of_the_user_is_left_alone(nlp, tmp_path):
     nlp.to_disk(tmp_path / "model-last")
     shutil.copytree(tmp_path / "model-last", tmp_path / "model-best")
@@ -189,7 +198,7 @@ def test_a_training_is_interrupted_at_any_time(tmp_path, how):
             assert spacy.load(out / ".model-last.old").pipe_names == ["ner"]
             assert spacy.load(out / ".model-last.new").pipe_names == ["ner"]
         best = out / "model-best"
-        if how == signal.SIGINT or (best.exists() and is_complete(best, out / "model-last")):
+        if best.exists() and (how == signal.SIGINT or is_complete(best, out / "model-last")):
             assert spacy.load(best).pipe_names == ["ner"]
 
 
