@@ -49,7 +49,7 @@ class AtomicSave:
 
     def __call__(self, nlp: Language) -> Language:
         """Return a shallow copy of a pipeline with another ``to_disk``."""
-        if isinstance(nlp, _SavedAtomically):
+        if hasattr(nlp, "atomic_save"):
             return nlp
         cls = _subclass(type(nlp))
         saved = cls.__new__(cls)
