@@ -51,7 +51,7 @@ class AtomicSave:
         """Return a shallow copy of a pipeline with another ``to_disk``."""
         if hasattr(nlp, "atomic_save"):
             return nlp
-        cls = _subclass(type(nlp))
+        cls = _subclass(type(nlp))  # type: ignore[arg-type]
         saved = cls.__new__(cls)
         saved.__dict__.update(vars(nlp), atomic_save=self)
         return saved

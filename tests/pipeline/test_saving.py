@@ -11,6 +11,7 @@ import pytest
 import spacy
 from spacy.tokens import DocBin, Span
 from spacy.training import loop
+from thinc.api import Config
 
 from spacy_modernbert.pipeline.atomic_saving import make_atomic_save
 
@@ -175,7 +176,9 @@ def write_config(folder, steps=20000):
     doc = nlp.make_doc("It rained in Lisbon")
     doc.set_ents([Span(doc, 3, 4, "city")])
     DocBin(docs=[doc] * 4).to_disk(folder / "data.spacy")
-    (folder / "config.cfg").write_text(CONFIG.format(data=folder / "data.spacy", steps=steps))
+    config = Config().from_str(CONFIG.format(data=folder / "data.spacy", steps=steps))
+    filled = spacy.util.load_model_from_config(config, auto_fill=True).config
+    filled.to_disk(folder / "config.cfg")
     return folder / "config.cfg"
 
 
@@ -192,6 +195,7 @@ def test_a_training_is_interrupted_at_any_time(tmp_path, how):
         time.sleep(delay)
         process.send_signal(how)
         process.wait(60)
+        assert out.exists()
         if (out / "model-last").exists():
             assert spacy.load(out / "model-last").pipe_names == ["ner"]
         else:
@@ -254,8 +258,12 @@ CONFIG = """
 lang = "en"
 pipeline = ["ner"]
 
+[components]
+
 [components.ner]
 factory = "ner"
+
+[corpora]
 
 [corpora.train]
 @readers = "spacy.Corpus.v1"
