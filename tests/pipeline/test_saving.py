@@ -231,6 +231,7 @@ class Killing:  # only in this test: the moment has to be hit
 loop.shutil = Killing()
 config = util.load_config(sys.argv[1], interpolate=False)
 nlp = initialize.init_nlp(config)
+Path(sys.argv[2]).mkdir()
 loop.train(nlp, Path(sys.argv[2]))
 """
 
