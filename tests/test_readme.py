@@ -118,7 +118,8 @@ def test_training_block_begins_a_training(checkpoint, tmp_path, monkeypatch):
     nlp.initialize(lambda: reader(nlp))
     assert nlp.update(list(reader(nlp)))["gliner"] > 0
     save = registry.resolve({"save": config["training"]["before_to_disk"]})["save"]
-    assert save(nlp) is nlp
+    save(nlp).to_disk(tmp_path / "model-last")
+    assert spacy.load(tmp_path / "model-last").pipe_names == nlp.pipe_names
 
 
 @pytest.mark.parametrize("text", [text for text in blocks("ini") if "[corpora" not in text])
@@ -156,6 +157,13 @@ def check_pip(words):
     assert all(word in constraints for word in words if "==" in word)
 
 
+def check_pytest(words):
+    """`python -m pytest PATH --slow`: paths exist, options are known."""
+    assert all(
+        word == "--slow" if word.startswith("-") else (ROOT / word).exists() for word in words
+    )
+
+
 def check_own(words):
     """`python -m spacy_modernbert COMMAND`: run, on a checkpoint of ours."""
     if words[0] == "new-modernbert":
@@ -172,7 +180,7 @@ KINDS = {
     "python run.py": check_run,
     "python -m spacy project run": check_project,
     "python -m spacy_modernbert": check_own,
-    "python -m pytest": lambda words: None,
+    "python -m pytest": check_pytest,
     "pip install": check_pip,
 }
 

@@ -1,4 +1,4 @@
-"""Floor 4: ``python -m spacy_modernbert``, which is ``python -m spacy modernbert`` as well."""
+"""The command line: ``python -m spacy_modernbert``, or ``python -m spacy modernbert``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A text as its encoder reads it: which pieces belong to which token."""
+"""A command that shows which pieces belong to which token."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def inspect_alignment(
         str, typer.Option("--lang", "-l", help="Language, for the tokens; or a saved pipeline")
     ] = "en",
 ) -> None:
-    """Print the tokens of a text, and of each token its pieces with their characters."""
+    """Print the tokens of a text, each with its pieces and their character offsets."""
     import numpy as np
     import spacy
     from wasabi import msg
@@ -33,19 +33,19 @@ def inspect_alignment(
     except (ImportError, OSError, ValueError) as error:
         msg.fail("Can't inspect the alignment", str(error), exits=1)
     doc = nlp.make_doc(text)
-    row = tokenizer.encode_texts([doc.text])[0]
+    sequence = tokenizer.encode_texts([doc.text])[0]
     starts = np.array([token.idx for token in doc], dtype=np.int64)
     ends = starts + np.array([len(token) for token in doc], dtype=np.int64)
-    alignment = align_tokens(doc.text, starts, ends, row)
-    strings = tokenizer.strings(row.ids)
+    alignment = align_tokens(doc.text, starts, ends, sequence)
+    strings = tokenizer.strings(sequence.ids)
     body = []
     stops = alignment.lengths.cumsum()
     for token, stop, length in zip(doc, stops, alignment.lengths, strict=True):
         own = alignment.pieces[stop - length : stop].tolist()
-        shown = [f"{strings[i]} {row.starts[i]}..{row.ends[i]}" for i in own]
+        shown = [f"{strings[i]} {sequence.starts[i]}..{sequence.ends[i]}" for i in own]
         span = f"{token.idx}..{token.idx + len(token)}"
         body.append((repr(token.text)[1:-1], span, "  ".join(shown) or "none"))
     header = ("token", "characters", "pieces")
     msg.table(body, header=header, divider=True, max_col=120)
     n_special = len(tokenizer.prefix_ids) + len(tokenizer.suffix_ids)
-    msg.info(f"{len(doc)} tokens, {len(row.ids)} pieces and {n_special} special ones")
+    msg.info(f"{len(doc)} tokens, {len(sequence.ids)} pieces and {n_special} special ones")

@@ -1,4 +1,4 @@
-"""Checkpoints made and converted outside of a pipeline."""
+"""Commands that make and convert checkpoints."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ def new_modernbert(
     intermediate_size: Annotated[int, typer.Option(min=8, help="Width of the gated MLP")] = 384,
     layers: Annotated[int, typer.Option(min=1, help="Number of layers")] = 4,
     heads: Annotated[int, typer.Option(min=1, help="Attention heads a layer")] = 4,
-    global_every: Annotated[int, typer.Option(min=1, help="Every which layer sees all")] = 3,
+    global_every: Annotated[
+        int, typer.Option(min=1, help="Use global attention in every n-th layer")
+    ] = 3,
     local_attention: Annotated[int, typer.Option(min=2, help="Window of the other layers")] = 128,
-    max_length: Annotated[int, typer.Option(min=16, help="Pieces of the longest row")] = 8192,
+    max_length: Annotated[int, typer.Option(min=16, help="Pieces of the longest sequence")] = 8192,
     seed: Annotated[int, typer.Option(help="Seed of the random weights")] = 0,
 ) -> None:
-    """Make a small ModernBERT with random weights, to be trained from scratch.
+    """Make a small ModernBERT with random weights, for training from scratch.
 
     The folder is a checkpoint like any other: tokenizer, configuration and weights.
     """
@@ -35,7 +37,7 @@ def new_modernbert(
 
     missing = [str(path) for path in texts if not path.is_file()]
     if missing:
-        msg.fail("There is no such text file", ", ".join(missing), exits=1)
+        msg.fail("Can't find the text file", ", ".join(missing), exits=1)
     tokenizer = train_tokenizer(_lines(texts), vocab_size=vocab_size, max_length=max_length)
     try:
         config = ModernBertConfig.from_dict(
@@ -58,7 +60,7 @@ def new_modernbert(
             }
         )
     except ValueError as error:
-        msg.fail("These sizes make no encoder", str(error), exits=1)
+        msg.fail("Can't make an encoder of these sizes", str(error), exits=1)
     encoder = new_encoder(config, seed=seed)
     try:
         save_encoder(Checkpoint(encoder, tokenizer), output)
@@ -84,8 +86,8 @@ def convert_gliner(
 ) -> None:
     """Copy a GLiNER checkpoint into a folder that needs no other: safetensors, tokenizers, configs.
 
-    Old checkpoints lean on the repository of their backbone, which has to be in the local cache or
-    within reach of the network, this once.
+    Old checkpoints need the repository of their backbone for the conversion. It must be in the
+    local cache, or the network must be available.
     """
     from wasabi import msg
 

@@ -1,4 +1,4 @@
-"""What is installed, what it runs on, and which checkpoints are there already."""
+"""Installed versions, devices, and checkpoints in the local cache."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def info(
 ) -> None:
     """Print versions, devices and the checkpoints in the local cache.
 
-    Put it into a report of a problem.
+    Include the output in a bug report.
     """
     from wasabi import msg
 
@@ -57,7 +57,7 @@ def info(
 
 
 def _check_gpu(gpu_id: int) -> None:
-    """Say SM063 where `spacy train` could not use a GPU; -1 is the processor, which is there."""
+    """Exit with SM063 if `spacy train` could not use a GPU; -1 is the CPU, which always works."""
     from thinc.api import require_gpu
     from wasabi import msg
 
@@ -111,7 +111,7 @@ def _repo_id(repository: object) -> str:
 
 
 def find_kind(folder: Path) -> str | None:
-    """Tell what the files of a checkpoint are for, None for what is no checkpoint."""
+    """Return what a checkpoint's files are for, None if the folder is not a checkpoint."""
     for file, kind in (
         ("gliner_config.json", "gliner"),
         ("modules.json", "setfit_textcat"),

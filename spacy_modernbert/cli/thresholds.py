@@ -1,4 +1,4 @@
-"""Thresholds that suit each label, found on annotated texts."""
+"""A command that finds the best threshold of each label on annotated texts."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 
     from ..gliner.training.thresholds import Choice
 
-# Spans below it are not worth having, whatever the label.
-_LEAST = 0.02
+# Spans with a lower score are ignored, whatever the label.
+_MIN_SCORE = 0.02
 
 
 def thresholds(
     pipeline: Annotated[str, typer.Argument(help="Package or folder of a pipeline with gliner")],
-    data: Annotated[Path, typer.Argument(help="Annotated texts in spaCy's format, not the test's")],
+    data: Annotated[
+        Path, typer.Argument(help="Annotated texts in spaCy's format, not the test set")
+    ],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to save to")] = None,
     component: Annotated[
         str, typer.Option("--component", "-c", help="Name of the pipe")
@@ -29,14 +31,14 @@ def thresholds(
 ) -> None:
     """Find the threshold of each label that gives it the best F, and save the pipeline with them.
 
-    They go into the config, as label_thresholds. Nothing is saved if they are no better
-    together than what the pipeline has.
+    The thresholds go into the config as label_thresholds. Nothing is saved if the overall F does
+    not improve.
     """
     import spacy
     from wasabi import msg
 
     if not data.exists():
-        msg.fail("There is no such file", str(data), exits=1)
+        msg.fail("Can't find the file", str(data), exits=1)
     try:
         nlp = spacy.load(pipeline)
         pipe: Any = nlp.get_pipe(component)
@@ -46,7 +48,7 @@ def thresholds(
         msg.fail(f"'{component}' has no label_thresholds", "Name a gliner component", exits=1)
     examples = _examples(nlp, data)
     before = _score(nlp, examples, component)
-    choices = choose(nlp, examples, component)
+    choices = choose_thresholds(nlp, examples, component)
     found = {label: round(choice.threshold, 4) for label, choice in choices.items()}
     changed = {"components": {component: {"label_thresholds": found}}}
     tuned = spacy.load(pipeline, config=changed)
@@ -67,16 +69,16 @@ def thresholds(
         msg.good(f"Saved a pipeline with these thresholds to {output}")
 
 
-def choose(nlp: Language, examples: list[Example], component: str) -> dict[str, Choice]:
-    """Choose each label's threshold on its own.
+def choose_thresholds(nlp: Language, examples: list[Example], component: str) -> dict[str, Choice]:
+    """Choose the threshold of each label independently.
 
     Args:
         nlp: The pipeline.
         examples: Annotated texts.
-        component: Name of the pipe, whose thresholds are as they were afterwards.
+        component: Name of the gliner component; its thresholds are restored.
 
     Returns:
-        Label -> what suits it best.
+        Label -> the threshold with the best F.
     """
     import numpy as np
 
@@ -84,7 +86,7 @@ def choose(nlp: Language, examples: list[Example], component: str) -> dict[str, 
 
     pipe: Any = nlp.get_pipe(component)
     kept = pipe.cfg
-    pipe.cfg = {**kept, "threshold": _LEAST, "label_thresholds": {}}
+    pipe.cfg = {**kept, "threshold": _MIN_SCORE, "label_thresholds": {}}
     key = kept["spans_key"]
     scores: dict[str, list[float]] = {label: [] for label in pipe.labels}
     is_right: dict[str, list[bool]] = {label: [] for label in pipe.labels}
@@ -117,7 +119,7 @@ def _examples(nlp: Language, data: Path) -> list[Example]:
 
 
 def _predict(nlp: Language, examples: list[Example], component: str) -> Iterable[Doc]:
-    """Annotate the texts with all pipes up to the one in question."""
+    """Annotate the texts with all components up to and including one."""
     later = nlp.pipe_names[nlp.pipe_names.index(component) + 1 :]
     docs = [example.predicted.copy() for example in examples]
     return list(nlp.pipe(docs, disable=later))

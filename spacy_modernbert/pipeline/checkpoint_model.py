@@ -18,6 +18,7 @@ from thinc.api import Model, PyTorchShim, xp2torch
 from torch import nn
 
 from ..encoder.precision import Precision
+from .multiprocessing import limit_threads_after_fork
 
 CheckpointT = TypeVar("CheckpointT")
 InT = TypeVar("InT")
@@ -93,6 +94,7 @@ class CheckpointShim(PyTorchShim, Generic[CheckpointT]):
     @property
     def checkpoint(self) -> CheckpointT:
         """The checkpoint, loaded now if it was not."""
+        limit_threads_after_fork()
         if self._checkpoint is None:
             with _LOADING:
                 if self._checkpoint is None:

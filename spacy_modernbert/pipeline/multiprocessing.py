@@ -1,4 +1,4 @@
-"""What torch and tokenizers need to survive ``nlp.pipe(n_process=2)`` where workers are forked."""
+"""Torch in forked processes, such as the workers of ``nlp.pipe(n_process=2)``."""
 
 from __future__ import annotations
 
@@ -7,38 +7,23 @@ import os
 
 import torch
 
-_VARIABLE = "TOKENIZERS_PARALLELISM"
+_IMPORTED_IN = os.getpid()
+
+
+def limit_threads_after_fork() -> None:
+    """Limit torch to one thread if this process was forked after this module was imported.
+
+    A fork copies the state of a thread pool but not its threads. Once torch has used its pool in
+    the parent, a child that uses the pool waits forever; with one thread torch needs no pool.
+    Components call this before they use a network. The parent, spawned processes, and forked
+    processes that never run a component keep their threads.
+    """
+    pid = os.getpid()
+    if pid != _IMPORTED_IN:
+        _limit_threads(pid)
 
 
 @functools.cache
-def guard_forks() -> None:
-    """Let forked processes use torch on one thread and tokenizers without threads.
-
-    A fork copies the state of a thread pool but not its threads. Once torch has computed anything
-    in the parent, a child that uses its pool waits for ever; with one thread it needs no pool.
-    Tokenizers takes the same precaution by itself, but prints a warning unless told beforehand.
-    """
-    if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
-        guard = _Guard()
-        os.register_at_fork(
-            before=guard.before, after_in_parent=guard.in_parent, after_in_child=_one_thread
-        )
-
-
-class _Guard:
-    """Sets the variable for the moment of the fork, and leaves the parent as it was."""
-
-    def __init__(self) -> None:
-        self.is_ours = False
-
-    def before(self) -> None:
-        self.is_ours = _VARIABLE not in os.environ
-        os.environ.setdefault(_VARIABLE, "false")
-
-    def in_parent(self) -> None:
-        if self.is_ours:
-            os.environ.pop(_VARIABLE, None)
-
-
-def _one_thread() -> None:
+def _limit_threads(pid: int) -> None:
+    """Set the number of threads, once in each process: the user may raise it afterwards."""
     torch.set_num_threads(1)

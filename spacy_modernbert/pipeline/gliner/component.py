@@ -26,7 +26,6 @@ from ...gliner.inference.sequences import SplitText
 from ...gliner.training.config import TrainingConfig
 from ..checkpoint_model import CheckpointModel
 from ..error_handling import annotate_batch, annotate_stream
-from ..multiprocessing import guard_forks
 from ..serialization import (
     Writers,
     component_from_bytes,
@@ -76,7 +75,6 @@ class GlinerPipe(TrainablePipe):
         scorer: Callable | None = None,
         training: TrainingConfig | None = None,
     ) -> None:
-        guard_forks()
         install_extension()
         self.vocab = vocab
         self.model = model

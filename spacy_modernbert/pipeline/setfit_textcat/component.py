@@ -34,7 +34,6 @@ from ...setfit.training.support_set import SupportSet
 from ...text.files import atomic_path
 from ..checkpoint_model import CheckpointModel
 from ..error_handling import annotate_batch, annotate_stream
-from ..multiprocessing import guard_forks
 from .config import SetfitTextcatConfig
 from .examples import (
     EXAMPLE_BATCH,
@@ -77,7 +76,6 @@ class SetfitTextcat(TrainablePipe):
         head: HeadConfig,
         scorer: Callable | None = None,
     ) -> None:
-        guard_forks()
         self.vocab = vocab
         self.model = model
         self.name = name

@@ -32,7 +32,6 @@ from ...encoder.precision import Precision
 from ...errors import Errors, Warnings
 from ...text.batching import INFERENCE_PIECES, batch_by_budget
 from ..checkpoint_model import CheckpointModel, CheckpointShim
-from ..multiprocessing import guard_forks
 from ..versions import check_versions
 from .sequences import (
     Ints,
@@ -47,8 +46,6 @@ InT: TypeAlias = List[Doc]  # noqa: UP006
 OutT: TypeAlias = FullTransformerBatch
 
 TOK2VEC = "spacy_modernbert.ModernBertTok2Vec.v1"
-
-guard_forks()
 
 
 @dataclass(frozen=True)
