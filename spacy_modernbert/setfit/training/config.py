@@ -7,7 +7,6 @@ programmers: few large steps do as well as many small ones. Importing them does 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
@@ -42,7 +41,7 @@ class SetfitTrainingConfig(Settings):
     """Least dropout rate of the encoder; 0 also turns off the checkpoint's own, since with all
     pairs of a batch in the loss, noise costs more than it protects from. Null: that of
     `[training]`."""
-    freeze: Sequence[Freezable] = ("embeddings",)
+    freeze: tuple[Freezable, ...] = ("embeddings",)
     """Parts that stay as they are: `embeddings`, of which a few texts say little, or `encoder`,
     so that only the classifier learns."""
     weight_interpolation: Annotated[float, Field(ge=0, le=1)] | None = None
