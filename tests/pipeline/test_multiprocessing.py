@@ -69,7 +69,7 @@ def run(script, *arguments, without=()):
     environment = {name: value for name, value in os.environ.items() if name not in without}
     return subprocess.run(
         [sys.executable, str(script), *map(str, arguments)],
-        capture_output=True, text=True, timeout=240, check=False, env=environment,
+        capture_output=True, text=True, timeout=120, check=False, env=environment,
     )  # fmt: skip
 
 
