@@ -7,6 +7,7 @@ whoever loads the pipeline with another ``threshold`` in its config gets that on
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +19,8 @@ from thinc.api import Model
 from ..text.files import atomic_path
 
 Writers = Mapping[str, Callable[[], bytes]]
-Readers = Mapping[str, Callable[[bytes], Any]]
+# They take the bytes, and where these come from, for messages.
+Readers = Mapping[str, Callable[[bytes, object], Any]]
 
 
 class Component(Protocol):
@@ -70,7 +72,7 @@ def component_from_bytes(
         "cfg": lambda content: pipe.change_settings(srsly.json_loads(content)),
         "vocab": lambda content: pipe.vocab.from_bytes(content, exclude=excluded),
         "model": lambda content: pipe.model.from_bytes(content),
-        **parts,
+        **{name: partial(_read_bytes, read) for name, read in parts.items()},
     }
     util.from_bytes(data, readers, excluded)
 
@@ -93,7 +95,7 @@ def component_to_disk(
         "cfg": lambda file: srsly.write_json(file, pipe.changed_settings()),
         "vocab": lambda file: pipe.vocab.to_disk(file, exclude=excluded),
         "model": lambda file: pipe.model.to_disk(file),
-        **{name: _write_part(parts.get(name)) for name in names},
+        **{name: partial(_write_file, parts.get(name)) for name in names},
     }
     util.to_disk(path, writers, excluded)
 
@@ -117,21 +119,22 @@ def component_from_disk(
     }
     for name, read in parts.items():
         if (Path(path) / name).exists():
-            readers[name] = _read_part(read)
+            readers[name] = partial(_read_file, read)
     util.from_disk(path, readers, excluded)
 
 
-def _write_part(make: Callable[[], bytes] | None) -> Callable[[Path], None]:
-    def write(file: Path) -> None:
-        if make is None:
-            file.unlink(missing_ok=True)
-            return
-        content = make()
-        with atomic_path(file) as temporary:
-            temporary.write_bytes(content)
-
-    return write
+def _write_file(make: Callable[[], bytes] | None, file: Path) -> None:
+    if make is None:
+        file.unlink(missing_ok=True)
+        return
+    content = make()
+    with atomic_path(file) as temporary:
+        temporary.write_bytes(content)
 
 
-def _read_part(read: Callable[[bytes], Any]) -> Callable[[Path], Any]:
-    return lambda file: read(file.read_bytes())
+def _read_file(read: Callable[[bytes, object], Any], file: Path) -> None:
+    read(file.read_bytes(), file)
+
+
+def _read_bytes(read: Callable[[bytes, object], Any], content: bytes) -> None:
+    read(content, "the given bytes")

@@ -26,12 +26,12 @@ def label_vectors_to_bytes(model: GlinerModel, labels: Sequence[str]) -> bytes:
     return tensors_to_bytes(tensors, {"labels": json.dumps(list(labels))})
 
 
-def load_label_vectors(model: GlinerModel, data: bytes) -> None:
+def load_label_vectors(model: GlinerModel, data: bytes, source: object = "the given bytes") -> None:
     """Load the vectors that `label_vectors_to_bytes` returned into a model.
 
     Raises:
         ValueError: SM042 if the bytes are damaged.
     """
-    tensors, metadata = bytes_to_tensors(data)
+    tensors, metadata = bytes_to_tensors(data, source)
     if _VECTORS in tensors:
         model.label_vectors.update(json.loads(metadata["labels"]), tensors[_VECTORS])

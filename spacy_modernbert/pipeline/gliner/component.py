@@ -470,8 +470,8 @@ class GlinerPipe(TrainablePipe):
             VECTORS: partial(label_vectors_to_bytes, self.model.checkpoint, self._label_texts())
         }
 
-    def _load_label_vectors(self, data: bytes) -> None:
-        load_label_vectors(self.model.checkpoint, data)
+    def _load_label_vectors(self, data: bytes, source: object) -> None:
+        load_label_vectors(self.model.checkpoint, data, source)
 
     def _forget_label_vectors(self) -> None:
         if self.model.shim.is_loaded:

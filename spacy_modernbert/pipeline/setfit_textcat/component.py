@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import srsly
 import torch
 from spacy import util
 from spacy.errors import Errors as SpacyErrors
@@ -31,9 +30,16 @@ from ...setfit.head.prototypes import abstain_scores
 from ...setfit.training.config import SetfitOptimizerConfig, SetfitTrainingConfig
 from ...setfit.training.losses import LOSSES, similarities
 from ...setfit.training.support_set import SupportSet
-from ...text.files import atomic_path
 from ..checkpoint_model import CheckpointModel
 from ..error_handling import annotate_batch, annotate_stream
+from ..serialization import (
+    Writers,
+    component_from_bytes,
+    component_from_disk,
+    component_to_bytes,
+    component_to_disk,
+)
+from ..training_steps import planned_steps
 from .config import SetfitTextcatConfig
 from .examples import (
     EXAMPLE_BATCH,
@@ -84,7 +90,7 @@ class SetfitTextcat(TrainablePipe):
         self.head_config = head
         self.cfg: dict[str, Any] = {**settings.model_dump(), "labels": [], "positive_label": None}
         self._configured = copy.deepcopy(self._stored_settings())
-        self._max_steps: int | None = None
+        self._planned_steps: int | None = None
         self.learner = SetfitLearner(model)
         self.learner.reset(self._learning())
 
@@ -240,8 +246,7 @@ class SetfitTextcat(TrainablePipe):
         self._set_positive_label(positive_label)
         self.model.initialize(X=[eg.predicted for eg in islice(get_examples(), 10)])
         self.learner.reset(self._learning())
-        max_steps = 0 if nlp is None else nlp.config.get("training", {}).get("max_steps")
-        self._max_steps = max_steps if isinstance(max_steps, int) and max_steps > 0 else None
+        self._planned_steps = planned_steps(nlp)
         for examples in util.minibatch(get_examples(), EXAMPLE_BATCH):
             docs, known = self._annotated([(eg.predicted, eg.reference.cats) for eg in examples])
             prepared = self.learner.source.prepare(docs, nlp, self.name)
@@ -436,60 +441,46 @@ class SetfitTextcat(TrainablePipe):
         return self
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """Return the component as bytes: ``cfg``, ``vocab``, ``model``, ``head``, ``support``."""
-        excluded = set(exclude)
-        learned = self.learner.to_bytes(self._learning())  # puts the final weights in use
-        serialize: dict[str, Callable[[], Any]] = {
-            "cfg": lambda: srsly.json_dumps(self._changed_settings()),
-            "vocab": lambda: self.vocab.to_bytes(exclude=excluded),
-            "model": self.model.to_bytes,
-            **{part: partial(learned.__getitem__, part) for part in learned},
-        }
-        return util.to_bytes(serialize, excluded)
+        """Return the component as bytes: ``cfg``, ``vocab``, ``model``, classifier, support set."""
+        return component_to_bytes(self, exclude, self._parts())
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "SetfitTextcat":
         """Load what `to_bytes` returned, into a component of the same config."""
-        excluded = set(exclude)
-        deserialize: dict[str, Callable[[bytes], Any]] = {
-            "cfg": lambda data: self._load_settings(srsly.json_loads(data)),
-            "vocab": lambda data: self.vocab.from_bytes(data, exclude=excluded),
-            "model": self.model.from_bytes,
-            HEAD: lambda data: self._load_head(Classifier.from_bytes(data)),
-            SUPPORT: lambda data: self._load_support(data, "the given bytes"),
-        }
-        util.from_bytes(bytes_data, deserialize, excluded)
+        readers = {HEAD: self._load_head, SUPPORT: self._load_support}
+        component_from_bytes(self, bytes_data, exclude, readers)
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Write a folder; sentence-transformers can load the ``model`` in it."""
-        excluded = set(exclude)
-        learned = self.learner.to_bytes(self._learning())  # puts the final weights in use
-        serialize: dict[str, Callable[[Path], Any]] = {
-            "cfg": lambda p: srsly.write_json(p, self._changed_settings()),
-            "vocab": lambda p: self.vocab.to_disk(p, exclude=excluded),
-            "model": self.model.to_disk,
-            HEAD: lambda p: _write(p, learned.get(HEAD)),
-            SUPPORT: lambda p: _write(p, learned.get(SUPPORT)),
-        }
-        util.to_disk(path, serialize, excluded)
+        component_to_disk(self, path, exclude, self._parts(), [HEAD, SUPPORT])
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "SetfitTextcat":
         """Load the folder that `to_disk` wrote, into a component of the same config."""
-        excluded = set(exclude)
-        deserialize: dict[str, Callable[[Path], Any]] = {
-            "cfg": lambda p: self._load_settings(srsly.read_json(p)),
-            "vocab": lambda p: self.vocab.from_disk(p, exclude=excluded),
-            "model": self.model.from_disk,
-            HEAD: lambda p: self._load_head(Classifier.load(p)) if p.exists() else None,
-            SUPPORT: lambda p: self._load_support(p.read_bytes(), p) if p.exists() else None,
-        }
-        util.from_disk(path, deserialize, excluded)
+        readers = {HEAD: self._load_head, SUPPORT: self._load_support}
+        component_from_disk(self, path, exclude, readers)
         return self
+
+    def changed_settings(self) -> dict[str, Any]:
+        """Return the settings that are no longer what the config says."""
+        stored = self._stored_settings()
+        return {name: v for name, v in stored.items() if v != self._configured.get(name)}
+
+    def change_settings(self, changes: dict[str, Any]) -> None:
+        """Take in settings that were saved because they are not those of the config."""
+        training, head = changes.pop("training", None), changes.pop("head", None)
+        if training is not None:
+            self.training_config = SetfitTrainingConfig.read(training, path="training")
+        if head is not None:
+            self.head_config = HeadConfig.read(head, path="head")
+        self.cfg.update(changes)
+        for label in self.labels:
+            self.vocab.strings.add(label)
+        self.learner.reset(self._learning())
 
     def _learning(self) -> LearningSettings:
         training = self.training_config
         if training.optimizer.total_steps is None:
-            training = training.with_total_steps(self._max_steps)
+            training = training.with_total_steps(self._planned_steps)
         return LearningSettings(tuple(self.label_data), self.settings, training, self.head_config)
 
     def _annotate(self, docs: Sequence[Doc]) -> None:
@@ -509,24 +500,12 @@ class SetfitTextcat(TrainablePipe):
         training = self.training_config.model_dump(mode="json")
         return {**self.cfg, "training": training, "head": self.head_config.model_dump(mode="json")}
 
-    def _changed_settings(self) -> dict[str, Any]:
-        """Return the settings that differ from the config, which holds all others."""
-        stored = self._stored_settings()
-        return {name: v for name, v in stored.items() if v != self._configured.get(name)}
+    def _parts(self) -> Writers:
+        parts = self.learner.to_bytes(self._learning())  # puts the final weights in use
+        return {name: partial(parts.__getitem__, name) for name in parts}
 
-    def _load_settings(self, changed: dict[str, Any]) -> None:
-        training, head = changed.pop("training", None), changed.pop("head", None)
-        if training is not None:
-            self.training_config = SetfitTrainingConfig.read(training, path="training")
-        if head is not None:
-            self.head_config = HeadConfig.read(head, path="head")
-        self.cfg.update(changed)
-        for label in self.labels:
-            self.vocab.strings.add(label)
-        self.learner.reset(self._learning())
-
-    def _load_head(self, classifier: Classifier) -> None:
-        self.learner.reset(self._learning(), classifier)
+    def _load_head(self, data: bytes, source: object) -> None:
+        self.learner.reset(self._learning(), Classifier.from_bytes(data, source))
 
     def _load_support(self, data: bytes, source: object) -> None:
         self.learner.load_support(data, self._learning(), source=source)
@@ -561,12 +540,3 @@ class SetfitTextcat(TrainablePipe):
         if label is not None and len(labels) != 2:
             raise ValueError(SpacyErrors.E919.format(pos_label=label, labels=labels))
         self.cfg["positive_label"] = label
-
-
-def _write(path: Path, content: bytes | None) -> None:
-    """Write a file whole, or remove the one of an earlier save."""
-    if content is None:
-        path.unlink(missing_ok=True)
-        return
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)

@@ -273,7 +273,7 @@ class SupportSet:
         Raises:
             ValueError: SM042 where the bytes are damaged, SM213 where they are something else.
         """
-        tensors, metadata = bytes_to_tensors(data)
+        tensors, metadata = bytes_to_tensors(data, source)
         if _FORMAT not in metadata:
             raise ValueError(Errors.SM213.format(source=source))
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
