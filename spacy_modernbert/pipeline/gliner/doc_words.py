@@ -100,7 +100,7 @@ class DocWords:
         return SplitText(self.words, self.breaks, spans, vectors)
 
     def spans(self, found: ScoredSpans, labels: list[str]) -> DocSpans:
-        """Map spans of words to spans of tokens. A word that is part of a token maps to all of it."""
+        """Map spans of words to spans of tokens. A part of a token maps to the whole token."""
         last = found.ends - 1
         chars = np.stack([self.starts[found.starts], self.ends[last]], axis=1)
         names = [labels[index] for index in found.labels.tolist()]

@@ -73,7 +73,7 @@ class GlinerFormat:
     """GLiNER checkpoint folders; in memory one safetensors file."""
 
     def load(self, name: str, precision: Precision) -> GlinerModel:
-        """Load a checkpoint by folder or hub name, with files it needs of other repositories."""
+        """Load a checkpoint by folder or hub name, with what it takes from other repositories."""
         return load(name, precision=precision)
 
     def from_disk(self, path: Path, precision: Precision) -> GlinerModel:
