@@ -1,7 +1,7 @@
-"""The one thinc layer around a torch checkpoint, whatever is in it.
+"""The thinc layer around a torch checkpoint, the same for all components.
 
-Device, copies, pickles, averages and bytes are here, once. A `CheckpointFormat` says how a
-checkpoint is read and written; what a component computes with it is the layer's ``forward``.
+It handles the device, copies, pickling, averages and bytes. A `CheckpointFormat` says how a
+checkpoint is read and written, and the layer's ``forward`` says what a component computes with it.
 """
 
 # No `from __future__ import annotations`: thinc reads types when data validation is on.
@@ -24,12 +24,12 @@ CheckpointT = TypeVar("CheckpointT")
 InT = TypeVar("InT")
 OutT = TypeVar("OutT")
 
-# One thread of the process at a time loads weights: two first texts in two threads load once.
+# Only one thread at a time loads weights, so that two threads with a first text load them once.
 _LOADING = threading.RLock()
 
 
 class CheckpointFormat(Protocol[CheckpointT]):
-    """How checkpoints of one kind are read and written. Implementations can be pickled."""
+    """Reads and writes checkpoints of one kind. Implementations can be pickled."""
 
     def load(self, name: str, precision: Precision) -> CheckpointT:
         """Load a checkpoint by folder or hub name."""
@@ -56,7 +56,7 @@ class CheckpointFormat(Protocol[CheckpointT]):
         ...
 
     def output_width(self, checkpoint: CheckpointT) -> int | None:
-        """Return the width of the layer's output, None where it is no array."""
+        """Return the width of the layer's output, None if it is not an array."""
         ...
 
 
@@ -69,7 +69,7 @@ class CheckpointShim(PyTorchShim, Generic[CheckpointT]):
         precision: Number format of weights and matrix products.
 
     Attributes:
-        is_averaged: Whether averages of an optimizer are in the place of the weights right now.
+        is_averaged: Whether averages of an optimizer replace the weights right now.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class CheckpointShim(PyTorchShim, Generic[CheckpointT]):
 
     @property
     def is_loaded(self) -> bool:
-        """Whether there are weights yet."""
+        """Whether the weights are loaded."""
         return self._checkpoint is not None
 
     @property
@@ -103,21 +103,21 @@ class CheckpointShim(PyTorchShim, Generic[CheckpointT]):
         return checkpoint
 
     def set(self, checkpoint: CheckpointT) -> None:
-        """Take another checkpoint in place of the one that is here."""
+        """Replace the checkpoint."""
         self._model = self.format.network(checkpoint)
         self._checkpoint = checkpoint
 
     def place(self, device: torch.device) -> None:
-        """Move the weights to a device, unless they are there."""
+        """Move the weights to a device, unless they are there already."""
         if self.is_loaded and self.device != device:
             self._model.to(device)
 
     @contextlib.contextmanager
     def use_params(self, params: Mapping[Any, Any]) -> Iterator[None]:
-        """Put averaged weights in place for a while.
+        """Use averaged weights within a context.
 
-        The stock shim looks for names of the form ``pytorch_<id>_<name>``, which no optimizer
-        writes: the keys of its averages are pairs of id and name.
+        The stock shim looks for names of the form ``pytorch_<id>_<name>``, but the keys of an
+        optimizer's averages are pairs of id and name.
         """
         named = dict(self._model.named_parameters()) if self.is_loaded else {}
         swapped = {name: param for name, param in named.items() if (self.id, name) in params}
@@ -156,8 +156,8 @@ class CheckpointShim(PyTorchShim, Generic[CheckpointT]):
     def copy(self) -> "CheckpointShim[CheckpointT]":
         """Return an independent copy.
 
-        It has an id of its own: an optimizer files its moments under that id, and two networks
-        trained side by side must not share them.
+        It has an id of its own: an optimizer stores its moments by that id, and two networks that
+        are trained side by side must not share them.
         """
         copied = CheckpointShim(self.format, self.name, precision=self.precision)
         copied.__setstate__(self.__getstate__())
@@ -184,17 +184,17 @@ class CheckpointShim(PyTorchShim, Generic[CheckpointT]):
 
 
 class CheckpointModel(Model[InT, OutT]):
-    """A thinc layer whose stored form is the checkpoint's own.
+    """A thinc layer that is stored in the checkpoint's own format.
 
     It is created without weights. They come from ``initialize``, ``from_disk`` or ``from_bytes``,
     or at first use from the checkpoint that the config names.
 
     Args:
         name: Name of the layer.
-        forward: What it computes.
+        forward: Computes the output.
         shim: Holds the checkpoint.
-        dims: As thinc's; the width of the output is set when the checkpoint is loaded.
-        attrs: As thinc's.
+        dims: As in thinc; the width of the output is set when the checkpoint is loaded.
+        attrs: As in thinc.
     """
 
     def __init__(
@@ -210,7 +210,7 @@ class CheckpointModel(Model[InT, OutT]):
 
     @property
     def shim(self) -> CheckpointShim:
-        """What holds the checkpoint."""
+        """The shim that holds the checkpoint."""
         shim: CheckpointShim = self.shims[0]
         return shim
 
@@ -246,7 +246,7 @@ class CheckpointModel(Model[InT, OutT]):
         return self
 
     def _copy(self, seen: dict[int, Any] | None = None) -> "CheckpointModel[InT, OutT]":
-        """Return a copy of the same class, which thinc's own would not be."""
+        """Return a copy of the same class; thinc would return a plain `Model`."""
         shims = {} if seen is None else seen
         if id(self.shim) not in shims:
             shims[id(self.shim)] = self.shim.copy()

@@ -1,4 +1,4 @@
-"""Names of devices, as components that own their encoder take them."""
+"""Devices by name, for components that own their encoder."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from ..errors import Errors
 
 
 def find_device(name: str) -> torch.device:
-    """Return the device of a name, with its number; ``auto`` is the GPU where there is one.
+    """Return a device by name, with its number; ``auto`` is a GPU if torch can use one.
 
     Raises:
-        ValueError: SM132 where there is no such device.
+        ValueError: SM132 if there is no such device.
     """
     has_cuda = torch.cuda.is_available()
     if name == "auto":

@@ -1,4 +1,4 @@
-"""What happens to a Doc that fails: its neighbors are annotated, and the error handler is told."""
+"""Docs that fail: they go to the error handler, and their neighbors are annotated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def annotate_stream(
     """Annotate a stream of Docs, batch by batch.
 
     Args:
-        pipe: The component, whose error handler is told of the Docs that fail.
+        pipe: The component, whose error handler gets the Docs that fail.
         stream: The Docs.
         annotate: Annotates a batch, in place.
         batch_size: Docs of a batch.
@@ -37,7 +37,7 @@ def annotate_batch(
     """Annotate a batch; if that fails, annotate its Docs one by one.
 
     Args:
-        pipe: The component, whose error handler is told of the Docs that fail.
+        pipe: The component, whose error handler gets the Docs that fail.
         docs: The batch.
         annotate: Annotates a batch, in place.
 

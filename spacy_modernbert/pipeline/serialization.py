@@ -1,7 +1,7 @@
 """A component as bytes and as a folder: settings, vocabulary, model, and parts of its own.
 
-Settings are in the config. Those that were changed since are saved in ``cfg``, and nothing else:
-whoever loads the pipeline with another ``threshold`` in its config gets that one.
+The config holds the settings. Only those that were changed since are saved, in ``cfg``. So a
+pipeline that is loaded with another ``threshold`` in its config uses that one.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ Readers = Mapping[str, Callable[[bytes, object], Any]]
 
 
 class Component(Protocol):
-    """What is saved of every component."""
+    """The parts that every component saves."""
 
     vocab: Vocab
     model: Model
 
     def changed_settings(self) -> dict[str, Any]:
-        """Return the settings that are no longer what the config says."""
+        """Return the settings that differ from the config."""
         ...
 
     def change_settings(self, changes: dict[str, Any]) -> None:
-        """Take in settings that `changed_settings` returned."""
+        """Apply settings that `changed_settings` returned."""
         ...
 
 
@@ -44,7 +44,7 @@ def component_to_bytes(pipe: Component, exclude: Iterable[str], parts: Writers) 
     Args:
         pipe: The component.
         exclude: Names of parts that are left out.
-        parts: Name to what makes the bytes of a part of its own.
+        parts: The component's own parts: name -> function that returns the bytes.
     """
     excluded = set(exclude)
     writers: dict[str, Callable[[], bytes]] = {
@@ -65,7 +65,7 @@ def component_from_bytes(
         pipe: A component of the same config.
         data: The bytes.
         exclude: Names of parts that are not loaded.
-        parts: Name to what reads the bytes of a part of its own, if it is there.
+        parts: The component's own parts: name -> function that reads the bytes, if they exist.
     """
     excluded = set(exclude)
     readers: dict[str, Callable[[bytes], Any]] = {
@@ -86,9 +86,9 @@ def component_to_disk(
         pipe: The component.
         path: The folder.
         exclude: Names of parts that are left out.
-        parts: Name to what makes the bytes of a part of its own.
-        names: Names of all parts that it can have: files of parts that it does not have now are
-            removed.
+        parts: The component's own parts: name -> function that returns the bytes.
+        names: Names of all parts that the component can have. Files of parts that it does not have
+            now are removed.
     """
     excluded = set(exclude)
     writers: dict[str, Callable[[Path], Any]] = {
@@ -109,7 +109,7 @@ def component_from_disk(
         pipe: A component of the same config.
         path: The folder.
         exclude: Names of parts that are not loaded.
-        parts: Name to what reads the bytes of a part of its own, if it is there.
+        parts: The component's own parts: name -> function that reads the bytes, if they exist.
     """
     excluded = set(exclude)
     readers: dict[str, Callable[[Path], Any]] = {

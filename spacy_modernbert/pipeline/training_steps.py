@@ -1,4 +1,4 @@
-"""How many steps a training will take, as far as a component can know."""
+"""The planned number of steps of a training."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from spacy.language import Language
 
 
 def planned_steps(nlp: Language | None) -> int | None:
-    """Return ``max_steps`` of ``[training]``, or None where that is no plan of this training.
+    """Return ``max_steps`` of ``[training]``, or None if it does not apply to this training.
 
     Every pipeline has a ``[training]`` block, with spaCy's 20,000 steps unless the config says
-    otherwise. In a training loop of one's own nothing follows it, and a warm-up of a tenth of it
-    would last longer than the training. `spacy train` is recognized by its training corpus, which
-    has a path there.
+    otherwise. A training loop of your own does not follow it, and a warm-up of a tenth of it would
+    last longer than the training. `spacy train` is recognized by the path of its training corpus.
 
     Args:
         nlp: The pipeline that is initialized.

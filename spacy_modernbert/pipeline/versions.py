@@ -1,4 +1,4 @@
-"""Whether the spaCy that is installed is one that the components can live in."""
+"""A check that the installed spaCy, spacy-transformers and thinc are supported."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _CHECKED = ("spacy", "spacy-transformers", "thinc")
 
 @functools.cache
 def check_versions() -> None:
-    """Compare what is installed with what this package asks for, once.
+    """Compare the installed versions with those that this package requires, once.
 
-    pip keeps to it, until somebody installs with ``--no-deps`` or goes back to an older spaCy.
-    Without this, the first sign would be a missing argument somewhere in a config.
+    pip ensures them, unless a package was installed with ``--no-deps`` or spaCy was downgraded.
+    Without this check, the first sign would be a missing argument somewhere in a config.
 
     Raises:
-        ImportError: SM064 where spaCy, spacy-transformers or thinc is of another version.
+        ImportError: SM064 if spaCy, spacy-transformers or thinc is of another version.
     """
     try:
         compare(requires("spacy-modernbert") or ())
@@ -30,7 +30,7 @@ def check_versions() -> None:
 
 
 def compare(requirements: Iterable[str]) -> None:
-    """Compare requirements with what is installed.
+    """Compare requirements with the installed versions.
 
     Raises:
         ImportError: SM064 for the first that is not met.

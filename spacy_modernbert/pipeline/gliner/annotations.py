@@ -1,6 +1,6 @@
 """Annotated Docs as the annotated texts that a GLiNER is trained on.
 
-Spans come from ``doc.spans[spans_key]`` where the reference has that group, and from ``doc.ents``
+Spans come from ``doc.spans[spans_key]`` if the reference has that group, and from ``doc.ents``
 otherwise. A Doc with neither was not annotated, which is not the same as having no entities.
 """
 
@@ -29,7 +29,7 @@ class TrainingBatch:
 
     Attributes:
         texts: The annotated texts. Their labels are label texts.
-        unaligned: Spans that do not end between two tokens of the predicted Doc, by label.
+        unaligned: Number of spans that do not align with tokens of the predicted Doc, by label.
     """
 
     texts: list[AnnotatedText] = field(default_factory=list)
@@ -49,10 +49,10 @@ def read_examples(
 
     Args:
         examples: Predicted Docs, whose words are read, and references with the annotation.
-        labels: Labels that annotators looked for, where a reference does not say so itself in
+        labels: Labels that annotators looked for, unless a reference has its own in
             ``doc._.gliner_labels``. Spans of other labels are left out.
         spans_key: Group of ``doc.spans`` with the annotation.
-        words: ``spacy`` or ``gliner``, as the component's setting.
+        words: ``spacy`` or ``gliner``, as in the component's settings.
     """
     batch = TrainingBatch()
     shared = read_labels(labels)
@@ -96,8 +96,8 @@ def find_labels(
         table: Label texts of single labels.
 
     Returns:
-        Label -> label text: that of ``doc._.gliner_labels`` where a Doc has labels of its own, else
-        what `readable_label_texts` makes of the label.
+        Label -> label text: that of ``doc._.gliner_labels`` if a Doc has labels of its own, else
+        the one that `readable_label_texts` makes of the label.
     """
     given: dict[str, str] = {}
     found: dict[str, None] = {}

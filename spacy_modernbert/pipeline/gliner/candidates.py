@@ -1,4 +1,4 @@
-"""The only spans that are classified, where the config names some."""
+"""Candidates: the only spans that are classified, if the config names some."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def candidate_spans(
         name: Name of the component, for the message.
 
     Raises:
-        ValueError: SM134 where a Doc does not have the group of spans.
+        ValueError: SM134 if a Doc does not have the group of spans.
     """
     if candidates is None:
         return [None] * len(docs)

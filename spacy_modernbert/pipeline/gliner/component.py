@@ -44,7 +44,7 @@ from .shared_vectors import SharedVectors
 from .trainer import ComponentTrainer
 
 VECTORS = "label_vectors"
-# Examples that are read at a time when a training begins.
+# Examples that are read at a time at the start of a training.
 _EXAMPLES = 1000
 
 
@@ -57,7 +57,7 @@ class GlinerPipe(TrainablePipe):
         name: The component's name.
         config: The settings. They are kept in ``cfg`` and read whenever they are needed, so they
             may be changed there at any time.
-        ents_filter: Takes entities and new spans, the best first; returns entities.
+        ents_filter: Takes entities and new spans, best first; returns entities.
         candidates: Where the only spans to be classified come from; None for all spans.
         scorer: Scores the predictions.
         training: How the component is trained.
@@ -107,7 +107,7 @@ class GlinerPipe(TrainablePipe):
             labels: A list of labels, or a mapping of each label to its label text.
 
         Raises:
-            ValueError: E187, SM108, SM130 or SM131 where they can't be used.
+            ValueError: E187, SM108, SM130 or SM131 if they can't be used.
         """
         for label in read_labels(labels):
             self.vocab.strings.add(label)
@@ -176,11 +176,11 @@ class GlinerPipe(TrainablePipe):
             docs: The Docs.
             labels: Labels of this call, in place of the component's. The labels of a single Doc, in
                 ``doc._.gliner_labels``, win over both.
-            threshold: Threshold of this call; labels with one of their own keep it.
+            threshold: Threshold of this call; labels with a threshold of their own keep it.
             label_thresholds: Thresholds of single labels of this call, in place of the component's.
 
         Raises:
-            ValueError: E143 without labels, SM065 where a setting is out of range.
+            ValueError: E143 without labels, SM065 if a setting is out of range.
         """
         config = self._config(threshold=threshold, label_thresholds=label_thresholds)
         words = [DocWords.read(doc, config.words) for doc in docs]
@@ -196,10 +196,10 @@ class GlinerPipe(TrainablePipe):
         return [found[i] for i in range(len(docs))]
 
     def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[DocSpans]) -> None:
-        """Write what `predict` found.
+        """Write the spans that `predict` found.
 
         Raises:
-            ValueError: E854 where ``ents_filter`` leaves spans that overlap.
+            ValueError: E854 if ``ents_filter`` leaves spans that overlap.
         """
         key = self.cfg["spans_key"]
         for doc, found in zip(docs, predictions, strict=True):
@@ -221,7 +221,7 @@ class GlinerPipe(TrainablePipe):
         new_head: dict[str, Any] | None = None,
         phrases: dict[str, list[str]] | None = None,
     ) -> None:
-        """Load the checkpoint that the config names, or make a new one, and take in the labels.
+        """Load the checkpoint that the config names, or make a new one, and set the labels.
 
         Without annotated examples only the weights are loaded.
 
@@ -230,16 +230,16 @@ class GlinerPipe(TrainablePipe):
             nlp: The pipeline.
             labels: Labels in place of the configured ones. Without either, those of the examples,
                 with label texts made of their names.
-            new_head: Encoders that get a new, untrained head, and what it is like: see
-                `NewHeadConfig`. Without an encoder, the checkpoint that is loaded, or that the
-                config names, is kept.
+            new_head: Encoders, and the new, untrained head that they get: see `NewHeadConfig`.
+                Without an encoder, the checkpoint that is loaded, or that the config names, is
+                kept.
             phrases: Label to phrasings, of which one is drawn each time, besides those of
                 ``training.sampling``; not saved with the pipeline.
 
         Raises:
-            FileNotFoundError: SM040, SM041 or SM100 where there is no such checkpoint or encoder.
-            ValueError: SM065 where a setting of the head can't be used, SM154 where the head can't
-                start from similarity, SM155 where no annotation has any of the labels.
+            FileNotFoundError: SM040, SM041 or SM100 if there is no such checkpoint or encoder.
+            ValueError: SM065 if a setting of the head can't be used, SM154 if the head can't
+                start from similarity, SM155 if no annotation has any of the labels.
         """
         key, path = self.cfg["spans_key"], f"initialize.components.{self.name}.new_head"
         head = NewHeadConfig.read(new_head or {}, path=path)
@@ -272,14 +272,14 @@ class GlinerPipe(TrainablePipe):
         Args:
             examples: The batch.
             drop: Dropout rate of the encoder, unless ``training`` sets one.
-            sgd: If given, the step is taken at once; see `finish_update` for how.
-            losses: Losses by component, which the loss is added to.
+            sgd: If given, the step is taken at once; see `finish_update`.
+            losses: Losses by component, to which the loss is added.
 
         Returns:
             The losses.
 
         Raises:
-            ValueError: SM153 where the text encoder is the shared one and not frozen.
+            ValueError: SM153 if the text encoder is the shared one and not frozen.
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
@@ -305,10 +305,10 @@ class GlinerPipe(TrainablePipe):
         The labels are those of ``training.rehearsal``, or else the component's own.
 
         Args:
-            examples: Any texts; their annotation plays no part.
+            examples: Any texts; their annotation is ignored.
             sgd: If given, the step is taken at once.
-            losses: Losses by component, which the loss is added to.
-            config: Taken for the sake of spaCy's interface.
+            losses: Losses by component, to which the loss is added.
+            config: Ignored; part of spaCy's interface.
 
         Returns:
             The losses.
@@ -339,10 +339,10 @@ class GlinerPipe(TrainablePipe):
     def drop_label_encoder(self) -> None:
         """Keep the vectors of the labels, and remove the encoder that computed them.
 
-        The saved pipeline is smaller by it, answers the same, and takes no other labels.
+        The saved pipeline is smaller, predicts the same, and takes no other labels.
 
         Raises:
-            ValueError: E143 without labels, SM110 where this is no bi-encoder.
+            ValueError: E143 without labels, SM110 if this is no bi-encoder.
         """
         self._require_labels()
         checkpoint = self.model.checkpoint
@@ -370,11 +370,11 @@ class GlinerPipe(TrainablePipe):
         return self
 
     def changed_settings(self) -> dict[str, Any]:
-        """Return the settings that are no longer what the config says."""
+        """Return the settings that differ from the config."""
         return {k: v for k, v in self.cfg.items() if v != self._configured.get(k)}
 
     def change_settings(self, changes: dict[str, Any]) -> None:
-        """Take in settings that were saved because they are not those of the config."""
+        """Apply saved settings that differ from the config."""
         self.cfg.update(changes)
         self.set_labels(self.cfg["labels"])
 
@@ -382,7 +382,7 @@ class GlinerPipe(TrainablePipe):
         self.set_annotations(docs, self.predict(docs, **settings))
 
     def _config(self, **overrides: Any) -> GlinerPipeConfig:
-        """Return the settings as they are now, checked, with those of a call that are not None."""
+        """Return the current settings, validated; those of a call win if they are not None."""
         given = {name: value for name, value in overrides.items() if value is not None}
         return GlinerPipeConfig.read({**self.cfg, **given}, path=f"components.{self.name}")
 
@@ -409,7 +409,7 @@ class GlinerPipe(TrainablePipe):
     def _group_by_labels(
         self, docs: Sequence[Doc], labels: Labels | None
     ) -> list[tuple[dict[str, str], list[int]]]:
-        """Group Docs that are read with the same labels: label -> label text, and their indices."""
+        """Group Docs that are read with the same labels: label -> label text, and Doc indices."""
         shared: list[int] = []
         own: dict[tuple[tuple[str, str], ...], list[int]] = {}
         for index, doc in enumerate(docs):
@@ -454,7 +454,7 @@ class GlinerPipe(TrainablePipe):
             raise ValueError(SpacyErrors.E854) from error
 
     def _check_threshold_names(self) -> None:
-        """Compare the names in ``label_thresholds`` with the labels, once until one changes."""
+        """Compare the names in ``label_thresholds`` with the labels, if either has changed."""
         names = (self.labels, tuple(self.cfg["label_thresholds"]))
         if names != self._checked_names:
             self._checked_names = names

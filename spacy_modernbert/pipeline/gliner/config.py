@@ -12,10 +12,10 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class GlinerPipeConfig(Settings):
-    """What the component looks for, and where it writes what it finds."""
+    """What the component looks for, and where it writes its predictions."""
 
     labels: dict[str, str] | list[str] = []
-    """Labels, or a mapping of each label to the text that the model reads for it."""
+    """A list of labels, or a mapping of each label to its label text, which the model reads."""
     threshold: Probability = 0.5
     """Least probability of a span, exclusive."""
     label_thresholds: dict[str, Probability] = {}
@@ -31,9 +31,10 @@ class GlinerPipeConfig(Settings):
     annotate_ents: bool = True
     """Whether spans are also written to `doc.ents`."""
     overwrite: bool = False
-    """Whether entities that the Doc has already are removed first."""
+    """Whether entities that are already in the Doc are removed first."""
     features: Literal["own", "doc"] = "own"
-    """`doc` takes the vectors of a `transformer` with the same weights (bi-encoders only)."""
+    """`own` runs the checkpoint's text encoder; `doc` takes the vectors of a `transformer` with the
+    same weights (bi-encoders only)."""
     window: Annotated[int, Field(ge=1)] | None = None
     """Most words that are read at once. Null: as many as in the checkpoint's training."""
     overlap: Annotated[int, Field(ge=0)] | None = None
@@ -50,7 +51,7 @@ class NewHeadConfig(Settings):
     encoder: str | None = None
     """Folder or hub name of the text encoder. Null: no new head."""
     labels_encoder: str | None = None
-    """The same of an encoder for the labels: the new GLiNER is a bi-encoder."""
+    """Folder or hub name of a second encoder, for the labels: the new GLiNER is a bi-encoder."""
     head: Literal["span", "token"] = "span"
     """Whether the head scores spans, or words."""
     max_width: Annotated[int, Field(ge=1)] = 12

@@ -24,7 +24,8 @@ class Source:
 
     Attributes:
         path: A ``.spacy`` file, or a folder of them.
-        weight: How often it is drawn from, relative to the others. None: its number of Docs.
+        weight: How often examples are drawn from it, relative to the others. None: its number of
+            Docs.
         labels: The labels that its annotators looked for, or label -> label text.
             None: those of its annotation.
         limit: Most Docs that are read; 0: all.
@@ -38,18 +39,18 @@ class Source:
 
 @dataclass
 class MixedCorpus:
-    """Draws examples from several corpora, so that labels of one are no negatives in another.
+    """Draws examples from several corpora. Labels of one are not negatives in another.
 
     Every Doc gets the labels of its own corpus as ``doc._.gliner_labels``, unless it was saved with
-    labels of its own (``DocBin(store_user_data=True)``). The reader is called once an epoch, and
-    goes on in each corpus where it left off.
+    labels of its own (``DocBin(store_user_data=True)``). The reader is called once per epoch, and
+    continues in each corpus where it stopped.
 
     Attributes:
         sources: The corpora, by name.
         size: Examples of an epoch; 0: as many as there are Docs.
         spans_key: Group of ``doc.spans`` with the annotation, if it is not in ``doc.ents``.
         lower: Share of the Docs that are lowercased.
-        shuffle: Whether Docs are drawn at random. If not, all come once and in order.
+        shuffle: Whether Docs are drawn at random. If not, each comes once, in order.
         seed: Seed of everything that is drawn.
     """
 
@@ -88,7 +89,7 @@ class MixedCorpus:
 
 
 class _SourceReader:
-    """The Docs of one source, drawn without replacement until all were drawn."""
+    """The Docs of one source, drawn without replacement until none is left, then again."""
 
     def __init__(self, nlp: Language, name: str, source: Source, spans_key: str) -> None:
         self.vocab = nlp.vocab
@@ -129,17 +130,17 @@ def make_mixed_corpus(
     """Make a reader that draws from several corpora.
 
     Args:
-        sources: For each name the settings of a `Source`: ``path``, ``weight``, ``labels``,
+        sources: Settings of a `Source` for each name: ``path``, ``weight``, ``labels``,
             ``limit``.
         size: Examples of an epoch; 0: as many as there are Docs.
         spans_key: Group of ``doc.spans`` with the annotation, if it is not in ``doc.ents``.
         lower: Share of the Docs that are lowercased.
-        shuffle: Whether Docs are drawn at random. If not, all come once and in order, as for a
+        shuffle: Whether Docs are drawn at random. If not, each comes once, in order, as for a
             development set.
         seed: Seed of everything that is drawn.
 
     Raises:
-        ValueError: SM151 where a source can't be used.
+        ValueError: SM151 if a source can't be used.
     """
     known = set(Source.__dataclass_fields__)
     for name, given in sources.items():

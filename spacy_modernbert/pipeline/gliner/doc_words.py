@@ -1,9 +1,9 @@
-"""The words of a Doc as a GLiNER reads them, and the way back from words to tokens.
+"""The words of a Doc as a GLiNER reads them, and the mapping back from words to tokens.
 
 A checkpoint reads words: the Doc's tokens without white space, or the matches of upstream's regex.
 In "John's e-mail" the tokens are ``John 's e - mail`` and the regex words are ``John ' s e-mail``:
 the word ``'`` is a part of the token ``'s``, so a span of it becomes the span of the whole token.
-The exact characters are kept beside it.
+The exact characters are kept, too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Ints = NDArray[np.int32]
 
 @dataclass(frozen=True, eq=False)
 class DocSpans:
-    """Labelled spans of one Doc, by start; of those that start together the best comes first.
+    """Labeled spans of one Doc, sorted by start, and by falling score where starts are equal.
 
     Attributes:
         starts: First token of each. *Shape:* (spans,), int32.
@@ -52,7 +52,7 @@ class DocWords:
         ends: Where each ends, exclusive. *Shape:* (words,), int32.
         first: The token each word starts in. *Shape:* (words,), int32.
         last: The token each word ends in. *Shape:* (words,), int32.
-        breaks: First words of sentences, where the Doc knows them. *Shape:* (sentences,), int32.
+        breaks: First words of sentences, if the Doc has sentences. *Shape:* (sentences,), int32.
     """
 
     words: list[str]
@@ -79,7 +79,7 @@ class DocWords:
 
     @classmethod
     def of_regex(cls, doc: Doc) -> DocWords:
-        """Cut the text into words as upstream does."""
+        """Split the text into words as upstream does."""
         split = split_words(doc.text)
         begins = _ints([token.idx for token in doc])
         first = _ints(np.searchsorted(begins, split.starts, side="right") - 1)
@@ -92,14 +92,14 @@ class DocWords:
         """Return what the model reads.
 
         Args:
-            candidates: First token and end of the only spans to be scored; None for all spans.
-            vectors: Vectors of the words' pieces, where the shared encoder has computed them.
+            candidates: First token and end of the only spans to score; None for all spans.
+            vectors: Vectors of the words' pieces, if the shared encoder has computed them.
         """
         spans = None if candidates is None else self._candidates(candidates)
         return SplitText(self.words, self.breaks, spans, vectors)
 
     def spans(self, found: ScoredSpans, labels: list[str]) -> DocSpans:
-        """Map spans of words to spans of tokens: of whole tokens, where a word is a part of one."""
+        """Map spans of words to spans of tokens. A part of a token maps to the whole token."""
         last = found.ends - 1
         chars = np.stack([self.starts[found.starts], self.ends[last]], axis=1)
         names = [labels[index] for index in found.labels.tolist()]

@@ -1,7 +1,7 @@
 """The factory of ``gliner``.
 
-spaCy imports this file whenever a pipeline is made, so it imports torch only where a component is
-created.
+spaCy imports this file whenever a pipeline is created, so torch is imported only when a component
+is.
 """
 
 # No `from __future__ import annotations`: the types are what configs are validated against.
@@ -81,13 +81,13 @@ def make_gliner(  # noqa: D417 - the other settings are described once, where th
         model: A GLiNER, such as ``spacy_modernbert.Gliner.v1``.
         candidates: ``ents``, a key of ``doc.spans``, or a suggester as ``spancat`` takes: only
             these spans are classified. None: all spans are.
-        ents_filter: Takes the Doc's entities and the new spans, the best first, and returns
-            entities that do not overlap.
+        ents_filter: Takes the Doc's entities and the new spans, best first, and returns entities
+            that do not overlap.
         scorer: Scores the predictions.
         training: How the component is trained: see `TrainingConfig`.
 
     Raises:
-        ValueError: SM065 where a setting is unknown or out of range.
+        ValueError: SM065 if a setting is unknown or out of range.
     """
     from .component import GlinerPipe
 

@@ -1,4 +1,4 @@
-"""Which spans become entities."""
+"""The filter that chooses which spans become entities."""
 
 # No `from __future__ import annotations`: the types are what configs are validated against.
 
@@ -9,11 +9,11 @@ from spacy.util import registry
 
 
 def highest_score_filter(entities: Iterable[Span], spans: Iterable[Span]) -> list[Span]:
-    """Keep the entities that are there, and add spans that overlap with none, the best first.
+    """Keep the entities of a Doc, and add spans that overlap with none of those kept so far.
 
     Args:
         entities: Entities, without overlaps.
-        spans: New spans, the best first, as ``gliner`` gives them.
+        spans: New spans, best first, as ``gliner`` passes them.
 
     Returns:
         Spans without overlaps.

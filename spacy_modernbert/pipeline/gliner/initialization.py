@@ -1,4 +1,4 @@
-"""The beginning of a training: a new head, and a check of labels and annotation."""
+"""The start of a training: a new head, and a check of labels and annotation."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def put_new_head(
         label_texts: What the model will read for labels.
 
     Raises:
-        ValueError: SM154 where this head can't start from similarity.
+        ValueError: SM154 if this head can't start from similarity.
     """
     own, precision = config.labels_encoder, model.shim.precision
     by_similarity = config.head_init == "similarity"
@@ -56,15 +56,16 @@ def put_new_head(
 
 
 def check_labels(examples: Iterable[Example], labels: Iterable[str], *, spans_key: str) -> None:
-    """Refuse labels that no annotation has.
+    """Refuse labels that do not occur in any annotation.
 
     Args:
-        examples: The examples. Those without annotation, or with labels of their own, do not count.
+        examples: The examples. Those without annotation are ignored. One with labels of its own
+            ends the check.
         labels: Names of the component's labels.
         spans_key: Group of ``doc.spans`` with the annotation.
 
     Raises:
-        ValueError: SM155 where spans are annotated, but none of them has any of the labels.
+        ValueError: SM155 if spans are annotated, but none of them has any of the labels.
     """
     known = set(labels)
     found: set[str] = set()

@@ -1,4 +1,4 @@
-"""Labels as a user may write them, checked and in one form."""
+"""Labels in all the forms that users write, checked and brought into one form."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def read_labels(labels: Labels) -> dict[str, str]:
         Label -> label text, in the order given.
 
     Raises:
-        ValueError: E187 where a label or label text is no string, SM108 where one is empty, SM130
-            where one occurs twice, SM131 where the labels are a string.
+        ValueError: E187 if a label or label text is no string, SM108 if one is empty, SM130
+            where one occurs twice, SM131 if the labels are a string.
     """
     if isinstance(labels, str):
         raise ValueError(Errors.SM131.format(labels=labels))

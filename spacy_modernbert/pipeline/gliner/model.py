@@ -1,4 +1,4 @@
-"""The thinc layer of the ``gliner`` pipe: texts and labels in, scored spans out."""
+"""The thinc layer of the ``gliner`` component: texts and labels in, scored spans out."""
 
 # No `from __future__ import annotations`: thinc reads the types of `forward` when data validation
 # is on, and configs are validated against those of the architecture.
@@ -27,7 +27,7 @@ from ..devices import find_device
 
 @dataclass(frozen=True, eq=False)
 class GlinerInput:
-    """What the model takes: texts, and the labels to look for in them.
+    """Input of the model: texts, and the labels to look for in them.
 
     Attributes:
         texts: The texts.
@@ -54,9 +54,9 @@ OutT: TypeAlias = List[ScoredSpans]  # noqa: UP006
 
 @registry.architectures("spacy_modernbert.Gliner.v1")
 def gliner_v1(name: str, precision: Precision = "float32") -> Model:
-    """Make the model of a ``gliner`` pipe.
+    """Make the model of a ``gliner`` component.
 
-    Weights are not loaded here but in ``nlp.initialize``, from the saved pipeline, or at first use.
+    Weights are loaded later: in ``nlp.initialize``, from the saved pipeline, or at first use.
 
     Args:
         name: A GLiNER checkpoint folder, or a name on the Hugging Face hub.
@@ -97,13 +97,13 @@ class GlinerFormat:
         return checkpoint.network
 
     def output_width(self, checkpoint: GlinerModel) -> None:
-        """Return None: the output is no array."""
+        """Return None: the output is not an array."""
 
 
 def forward(
     model: CheckpointModel[InT, OutT], inputs: InT, is_train: bool
 ) -> Tuple[OutT, Callable]:  # noqa: UP006
-    """Find the spans of texts. Training does not come this way."""
+    """Find the spans of texts. Training does not use this function."""
     checkpoint: GlinerModel = model.checkpoint
     model.shim.place(find_device(inputs.device))
     found = find_spans(

@@ -11,18 +11,18 @@ from spacy.util import registry
 
 
 def gliner_score(examples: Iterable[Example], **settings: Any) -> dict[str, Any]:
-    """Score what ``gliner`` has written.
+    """Score the spans and entities that ``gliner`` has written.
 
     Args:
-        examples: Gold Docs beside predicted ones.
-        settings: Those of the component: ``spans_key``, ``annotate_ents``.
+        examples: Predicted and gold Docs.
+        settings: Settings of the component: ``spans_key``, ``annotate_ents``.
 
     Returns:
-        ``spans_<key>_f`` and its like; ``ents_f`` and its like where entities are annotated. None
-        where the gold Docs hold nothing of the kind.
+        ``spans_<key>_p``, ``_r``, ``_f`` and ``_per_type``, and the same of ``ents`` if
+        ``annotate_ents`` is set. None where the gold Docs have no such annotation.
     """
     examples = list(examples)
-    # Not in a folded import above: spaCy registers its own scorers when they are first asked for.
+    # Not imported at the top: spaCy registers its own scorers when one is first looked up.
     spans_score = registry.get("scorers", "spacy.spancat_scorer.v1")()
     scores: dict[str, Any] = spans_score(examples, **settings)
     if settings.get("annotate_ents", True):

@@ -1,13 +1,13 @@
 """The vectors of a bi-encoder's text side, taken from the shared ``transformer``.
 
-They are used where they are those that the checkpoint's own text encoder would compute, and refused
+They are used if they are the ones that the checkpoint's own text encoder would compute, and refused
 otherwise. Two things are checked:
 
 * The pieces, for every Doc. GLiNERs are trained on single words, while an encoder that reads whole
   texts has the space before a word in its piece: in "Steve Jobs lived here" it reads ``Steve ĠJobs
   Ġlived Ġhere`` instead of ``Steve Jobs lived here``.
-* The weights, once for each network that is loaded: the checkpoint's own encoder encodes one Doc,
-  and the vectors are compared.
+* The weights, once for each loaded network: the checkpoint's own encoder encodes one Doc, and the
+  vectors are compared.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from ...text.tokenizer import WordPieces
 from ..checkpoint_model import CheckpointModel
 from .doc_words import DocWords
 
-# How far vectors of the same weights may be apart, relative to their size: other batches, other
-# kernels. In bfloat16 it adds up to a percent; after a few steps of training it is more.
+# How far vectors of the same weights may be apart, relative to their size, because of other batches
+# and kernels. In bfloat16 that adds up to a percent; a few steps of training make it more.
 _TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2}
 
 
 class SharedVectors:
-    """Takes the vectors of Docs from ``doc._.trf_data``, and checks them once a network."""
+    """Takes the vectors of Docs from ``doc._.trf_data``; checks the weights once per network."""
 
     def __init__(self) -> None:
         self._checked: GlinerModel | None = None
@@ -50,10 +50,10 @@ class SharedVectors:
             words: Their words, which must be tokens.
 
         Returns:
-            One tensor a Doc. *Shape:* (pieces, width of the encoder).
+            One tensor per Doc. *Shape:* (pieces, width of the encoder).
 
         Raises:
-            ValueError: SM135 where the checkpoint has no text encoder of its own, SM136 where the
+            ValueError: SM135 if the checkpoint has no text encoder of its own, SM136 if the
                 vectors are missing or not those of the checkpoint.
         """
         gliner: GlinerModel = model.checkpoint
@@ -98,7 +98,7 @@ def _vectors(doc: Doc, words: DocWords, pieces: WordPieces) -> Tensor:
 
 
 def _check_weights(gliner: GlinerModel, doc: Doc, precision: str) -> None:
-    """Encode a Doc's first sequence, and compare."""
+    """Encode a Doc's first sequence, and compare the vectors."""
     data = doc._.trf_data
     is_piece = to_numpy(data.wordpieces.attention_mask[0]) > 0
     sequence = to_numpy(data.wordpieces.input_ids[0])[is_piece]

@@ -27,12 +27,12 @@ from .labels import read_labels
 class ComponentTrainer:
     """Trains a component's network, batch by batch and step by step.
 
-    It is no part of what is saved or copied: a component that is loaded again learns on with a new
+    It is neither saved nor copied: a component that is loaded again is trained further with a new
     trainer.
 
     Args:
         model: The component's model.
-        config: How it is trained.
+        config: How the component is trained.
     """
 
     def __init__(self, model: CheckpointModel, config: TrainingConfig) -> None:
@@ -46,7 +46,7 @@ class ComponentTrainer:
     def reset(
         self, nlp: Language | None, phrases: Mapping[str, Sequence[str]] | None = None
     ) -> None:
-        """Forget an earlier training, and look up how long this one will be.
+        """Forget an earlier training, and look up the length of this one.
 
         Args:
             nlp: The pipeline.
@@ -70,7 +70,7 @@ class ComponentTrainer:
             The loss.
 
         Raises:
-            ValueError: SM153 where the text encoder is the shared one and not frozen.
+            ValueError: SM153 if the text encoder is the shared one and not frozen.
         """
         trainer, rehearsal = self._prepare(component), self.config.rehearsal
         label_pool = list(read_labels(component.labels).values())
@@ -95,7 +95,7 @@ class ComponentTrainer:
             The loss.
 
         Raises:
-            ValueError: SM153 where the text encoder is the shared one and not frozen.
+            ValueError: SM153 if the text encoder is the shared one and not frozen.
         """
         trainer, rehearsal = self._prepare(component), self.config.rehearsal
         return trainer.rehearse(
@@ -121,7 +121,7 @@ class ComponentTrainer:
         elif not np.isfinite(norm := trainer.update()):
             step = trainer.optimizer.steps
             warnings.warn(Warnings.SMW151.format(step=step, norm=norm), stacklevel=2)
-        # Cached vectors are those of the old weights.
+        # The cached vectors belong to the old weights.
         trainer.model.label_vectors.clear()
 
     def _prepare(self, component: GlinerPipeConfig) -> GlinerTrainer:
@@ -148,7 +148,7 @@ class ComponentTrainer:
         return config.model_copy(update={"optimizer": optimizer, "sampling": sampling})
 
     def _keep_teacher(self, gliner: GlinerModel) -> GlinerModel:
-        """Return the model as it was when it was first asked for."""
+        """Return the teacher: a copy of the model, made at the first call."""
         if self._teacher is None:
             self._teacher = copy.deepcopy(gliner)
         return self._teacher

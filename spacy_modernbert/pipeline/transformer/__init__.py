@@ -1,1 +1,1 @@
-"""The ``modernbert`` component and its architectures. The only importer of spacy-transformers."""
+"""The ``modernbert`` component and its architectures. Nothing else imports spacy-transformers."""

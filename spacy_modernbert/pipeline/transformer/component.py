@@ -1,4 +1,4 @@
-"""The ``modernbert`` pipe: spacy-transformers' own, with spaCy's error handling."""
+"""The ``modernbert`` component: that of spacy-transformers, with spaCy's error handling."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ..error_handling import annotate_batch
 
 
 class SetWidth:
-    """The ``init`` of a listener: asks the encoder how wide its vectors are.
+    """The ``init`` of a listener: takes the width of the vectors from the encoder.
 
     `spacy train` does not initialize frozen components, so a listener to a frozen encoder would
-    never learn it. The encoder loads its checkpoint for that, unless it has weights already.
+    never get its width. The encoder loads its checkpoint for that, unless it has weights already.
     """
 
     def __init__(self, encoder: CheckpointModel) -> None:
@@ -35,12 +35,12 @@ class SetWidth:
 class ModernBertTransformer(Transformer):
     """One encoder that any number of components listen to.
 
-    Where it differs from its parent: a Doc that cannot be encoded goes to the error handler and
-    the rest of the stream goes on, and it can be frozen from the start of a training.
+    It differs from its parent in two ways. A Doc that cannot be encoded goes to the error handler,
+    and the rest of the stream goes on. And it can be frozen from the start of a training.
     """
 
     def add_listener(self, listener: TransformerListener, component_name: str) -> None:
-        """Take in a listener of another component. spaCy calls this for every pipeline."""
+        """Add a listener of another component. spaCy calls this for every pipeline."""
         super().add_listener(listener, component_name)
         if listener.has_dim("nO") is None and isinstance(self.model, CheckpointModel):
             listener.init = SetWidth(self.model)
@@ -71,7 +71,7 @@ class ModernBertTransformer(Transformer):
             yield from (doc for doc in docs if id(doc) in kept)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> ModernBertTransformer:
-        """Load the pipe from a folder."""
+        """Load the component from a folder."""
         excluded = set(exclude)
         super().from_disk(path, exclude=excluded | {"model"})
         if "model" not in excluded:

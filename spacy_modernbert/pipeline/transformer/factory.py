@@ -1,7 +1,7 @@
 """The factory of ``modernbert``.
 
-spaCy imports this file whenever a pipeline is made, so it imports torch only where a component is
-created.
+spaCy imports this file whenever a pipeline is created, so torch is imported only when a component
+is.
 """
 
 # No `from __future__ import annotations`: the types are what configs are validated against.
@@ -45,14 +45,15 @@ def make_modernbert(
     set_extra_annotations: Callable,
     max_batch_items: int,
 ) -> "ModernBertTransformer":
-    """Create the stock ``transformer`` pipe with our defaults, and with spaCy's error handling.
+    """Create the stock ``transformer`` component with our defaults and spaCy's error handling.
 
     Args:
         nlp: The pipeline.
         name: The component's name.
         model: Docs to a batch of vectors, such as ``spacy_modernbert.ModernBertModel.v1``.
         set_extra_annotations: Called with the Docs and the batch, after ``doc._.trf_data`` is set.
-        max_batch_items: Most tokens of a batch, counted as if all Docs in it had the longest's.
+        max_batch_items: Most tokens of a batch, counted as if all its Docs were as long as the
+            longest.
     """
     from .component import ModernBertTransformer
 

@@ -1,4 +1,4 @@
-"""The thinc layer of the ``transformer`` pipe: Docs in, a batch for listeners out."""
+"""The thinc layer of the ``transformer`` component: Docs in, a batch for listeners out."""
 
 # No `from __future__ import annotations`: thinc reads the types of `forward` when data validation
 # is on, and configs are validated against those of the architecture.
@@ -52,8 +52,8 @@ TOK2VEC = "spacy_modernbert.ModernBertTok2Vec.v1"
 class WindowSettings:
     """How Docs become sequences.
 
-    Kept as one attribute that thinc cannot write: the config is the one place where the settings
-    live, so that a pipeline loaded with another ``max_length`` uses it.
+    They are one attribute that thinc cannot serialize. So only the config holds the settings, and a
+    pipeline that is loaded with another ``max_length`` uses it.
     """
 
     max_length: int | None
@@ -69,24 +69,25 @@ def modernbert_model_v1(
     precision: Precision = "float32",
     mode: Mode = "text",
 ) -> Model[List[Doc], FullTransformerBatch]:  # noqa: UP006
-    """Make the model of a ``transformer`` pipe: one encoder that any number of pipes listen to.
+    """Make the model of a ``transformer``: one encoder that any number of components listen to.
 
-    Weights are not loaded here but in ``nlp.initialize``, from the saved pipeline, or at first use.
+    Weights are loaded later: in ``nlp.initialize``, from the saved pipeline, or at first use.
 
     Args:
-        name: A checkpoint folder, or a name on the Hugging Face hub. Meant for ModernBERT; any
-            encoder that transformers knows works too, without the packed network's speed.
+        name: A checkpoint folder, or a name on the Hugging Face hub. Meant for ModernBERT. Any
+            encoder that transformers supports works, too, without the packed network's speed.
         max_length: Most pieces of a window, special pieces included. None: as the checkpoint says.
             A Doc with more pieces is read in overlapping windows, never cut off.
-        overlap: Pieces by which neighbouring windows of one Doc overlap. None: an eighth of the
-            window. Each token takes its vector from the window that shows most of its context.
+        overlap: Pieces that neighboring windows of a Doc share. None: an eighth of the window. Each
+            token takes its vector from the window that shows most of its context.
         precision: ``float32``, or ``bfloat16`` for weights and matrix products in half the bits,
             on processors that have the instructions.
-        mode: ``text`` cuts the text into pieces, as encoders are trained; ``words`` cuts each
-            token for itself, without the space before it, as the encoders of GLiNERs are trained.
+        mode: ``text`` splits the text into pieces, as encoders are trained; ``words`` splits each
+            token by itself, without the space before it, as the encoders of GLiNERs are trained.
 
     Returns:
-        The model. Its output holds one row a window, and for each token the places of its pieces.
+        The model. Its output holds the vectors of each window, and for each token the positions of
+        its pieces.
     """
     check_versions()
     return encoder_model(name, WindowSettings(max_length, overlap, mode), precision)
@@ -211,12 +212,12 @@ def encode(encoder: nn.Module, sequences: List[Ints]) -> Tensor:  # noqa: UP006
 
 
 def replace_listener(model: Model[InT, OutT]) -> Model:
-    """Give a copied encoder the shape of the listener whose place it takes."""
+    """Return a copied encoder in the shape of the listener that it replaces."""
     return chain(model, split_trf_batch())
 
 
 def replace_listener_cfg(encoder_cfg: dict, listener_cfg: dict) -> dict:
-    """Describe the encoder that takes a listener's place: our settings, the listener's pooling."""
+    """Return the config of the encoder that replaces a listener, with the listener's pooling."""
     copied = ("pooling", "grad_factor")
     return {
         **encoder_cfg,

@@ -1,4 +1,4 @@
-"""From the vectors of pieces to one vector a token."""
+"""From the vectors of pieces to one vector per token."""
 
 # No `from __future__ import annotations`: configs are validated against the types.
 
@@ -21,13 +21,13 @@ _REDUCTIONS = {
 
 @registry.layers("spacy_modernbert.reduce_pieces.v1")
 def reduce_pieces(mode: Literal["mean", "first", "last", "max"]) -> Model[Ragged, Floats2d]:
-    """Make one vector of a token's pieces, and zeros of none.
+    """Make the layer that pools a token's pieces into one vector: zeros for a token without pieces.
 
-    White space can be a token without a piece of its own, at which thinc's ``reduce_first``,
-    ``reduce_last`` and ``reduce_max`` stop with an error.
+    White space can be a token without a piece of its own. thinc's ``reduce_first``, ``reduce_last``
+    and ``reduce_max`` stop with an error at such a token.
 
     Args:
-        mode: Which vector: the pieces' mean or maximum, or that of the first or last piece.
+        mode: The vector of a token: the mean or maximum of its pieces, or its first or last piece.
 
     Returns:
         The layer. *Shape:* (pieces, hidden) ragged by token, to (tokens, hidden).
@@ -62,7 +62,7 @@ def _only_zeros(pieces: Ragged) -> Callable[[Floats2d], Ragged]:
 def pool_tokens(
     pooling: Model[Ragged, Floats2d], grad_factor: float
 ) -> Model[List[TransformerData], List[Floats2d]]:  # noqa: UP006
-    """Make spacy-transformers' pooling layer, able to meet a batch of empty Docs only.
+    """Make spacy-transformers' pooling layer, extended to batches of empty Docs only.
 
     Args:
         pooling: Makes one vector of a token's pieces.

@@ -1,4 +1,4 @@
-"""Docs on one side, rows of pieces on the other: the border between spaCy and the encoder."""
+"""Docs to sequences of pieces, and vectors to a batch for listeners: spaCy meets the encoder."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ Mode = Literal["text", "words"]
 
 @dataclass(frozen=True)
 class DocSequences:
-    """A batch of Docs as rows of piece ids, and the way back.
+    """A batch of Docs as sequences of piece ids, with the positions of each token's pieces.
 
-    A Doc that fits the window gives one row, a longer one several overlapping rows. A Doc without
-    tokens gives none.
+    A Doc that fits the window becomes one sequence, a longer one several overlapping sequences. A
+    Doc without tokens becomes none.
 
     Attributes:
-        spans: For each Doc and each of its rows, the tokens that the row covers.
-        ids: Piece ids of each row, special pieces included. One array a row. *Shape:* (pieces,)
-        owners: For each entry of ``columns``, the row that holds it. *Shape:* (aligned,)
+        spans: For each Doc one span per sequence, always of the whole Doc.
+        ids: Piece ids of each sequence, special pieces included. *Shape:* (pieces,)
+        owners: For each entry of ``columns``, the sequence that holds it. *Shape:* (aligned,)
         columns: Pieces of the first token, then of the second, and so on through the batch, as
-            places in their rows. *Shape:* (aligned,)
+            positions in their sequences. *Shape:* (aligned,)
         lengths: Number of pieces of each token of the batch. *Shape:* (tokens,)
     """
 
@@ -47,12 +47,12 @@ class DocSequences:
 
     @property
     def width(self) -> int:
-        """Pieces of the longest row."""
+        """Pieces of the longest sequence."""
         return max(len(row) for row in self.ids)
 
     @property
     def align(self) -> Ragged:
-        """For each token, the places of its pieces in the padded batch, counted row by row."""
+        """For each token, the positions of its pieces in the padded batch, counted row by row."""
         return Ragged(self.owners * np.int32(self.width) + self.columns, self.lengths)
 
 
@@ -73,17 +73,17 @@ def docs_to_sequences(
     overlap: int | None,
     mode: Mode = "text",
 ) -> DocSequences:
-    """Turn Docs into rows for an encoder.
+    """Turn Docs into sequences for an encoder.
 
     Args:
         docs: The Docs. Their texts are read whole, whatever their lengths.
         tokenizer: The tokenizer.
-        max_length: Most pieces of a row, special pieces included. None: no limit.
-        overlap: Pieces by which neighbouring rows of one Doc overlap. None: an eighth of the row.
-        mode: Whether the text is cut into pieces as a whole, or each of its words.
+        max_length: Most pieces of a sequence, special pieces included. None: no limit.
+        overlap: Pieces that neighboring windows of a Doc share. None: an eighth of the window.
+        mode: Whether the text is split into pieces as a whole, or token by token.
 
     Raises:
-        ValueError: SM003 or SM004 where the window or ``overlap`` leaves no room for progress.
+        ValueError: SM003 or SM004 if `max_length` and `overlap` leave no room for a window.
     """
     cut = _cut_words if mode == "words" else _cut_texts
     encoded = iter(cut([doc for doc in docs if len(doc)], tokenizer))
@@ -108,7 +108,7 @@ def docs_to_sequences(
 
 
 def _cut_texts(docs: list[Doc], tokenizer: PieceTokenizer) -> list[tuple[Ints, Alignment]]:
-    """Cut whole texts: a piece may hold the space before a word."""
+    """Split whole texts into pieces: a piece may include the space before a word."""
     texts = [doc.text for doc in docs]
     found = []
     for doc, text, pieces in zip(docs, texts, tokenizer.encode_texts(texts), strict=True):
@@ -119,7 +119,7 @@ def _cut_texts(docs: list[Doc], tokenizer: PieceTokenizer) -> list[tuple[Ints, A
 
 
 def _cut_words(docs: list[Doc], tokenizer: PieceTokenizer) -> list[tuple[Ints, Alignment]]:
-    """Cut each token that is not white space for itself."""
+    """Split each token that is not white space into pieces by itself."""
     tokens = [[token for token in doc if not token.is_space] for doc in docs]
     rows = tokenizer.encode_words([[token.text for token in words] for words in tokens])
     found = []
@@ -160,7 +160,7 @@ def _one_doc(
 
 
 def _first_pieces(alignment: Alignment) -> Ints:
-    """Give the places where tokens start, the borders at which a window may hand over."""
+    """Return the positions where tokens start: windows may be cut there."""
     starts = np.cumsum(alignment.lengths) - alignment.lengths
     return np.unique(alignment.pieces[starts[alignment.lengths > 0]])
 
@@ -173,7 +173,7 @@ def _windows(
     overlap: int | None,
 ) -> Windows:
     if n_pieces == 0:
-        # Tokens without any piece (a tokenizer may drop white space): a row of special pieces.
+        # Tokens without any piece (a tokenizer may drop white space): a sequence of special pieces.
         nothing, one = np.zeros(0, np.int32), np.zeros(1, np.int32)
         return Windows(starts=one, ends=one, window_of_piece=nothing)
     capacity = n_pieces
@@ -189,12 +189,12 @@ def sequences_to_batch(
     """Lay packed vectors out as the batch that listeners read.
 
     Args:
-        rows: What ``docs_to_sequences`` gave.
+        rows: What ``docs_to_sequences`` returned.
         hidden: Vectors of all pieces. *Shape:* (total, hidden), float32.
         tokenizer: The tokenizer.
 
     Returns:
-        The batch, with ``last_hidden_state`` padded. *Shape:* (rows, width, hidden)
+        The batch, with ``last_hidden_state`` padded. *Shape:* (sequences, width, hidden)
     """
     mask = padding_mask(rows)
     shape = (*mask.shape, hidden.shape[-1])
@@ -212,14 +212,14 @@ def sequences_to_batch(
 
 
 def empty_batch(n_docs: int, width: int) -> FullTransformerBatch:
-    """Give the batch of Docs without tokens, which still knows how wide their vectors would be."""
+    """Return the batch of Docs without tokens, with the width that their vectors would have."""
     batch = FullTransformerBatch.empty(n_docs)
     batch.cached_doc_data = [TransformerData.zeros(0, width) for _ in range(n_docs)]
     return batch
 
 
 def padding_mask(rows: DocSequences) -> Tensor:
-    """Tell pieces from padding. *Shape:* (rows, width), bool."""
+    """Return True for pieces, False for padding. *Shape:* (sequences, width), bool."""
     lengths = torch.tensor([len(row) for row in rows.ids])
     return torch.arange(rows.width) < lengths[:, None]
 

@@ -1,4 +1,4 @@
-"""An encoder inside one component, as its ``tok2vec``: Docs in, one array a Doc out."""
+"""An encoder inside one component, as its ``tok2vec``: Docs in, one array per Doc out."""
 
 # No `from __future__ import annotations`: configs are validated against the types.
 
@@ -39,9 +39,9 @@ def modernbert_tok2vec_v1(
         mode: As in ``ModernBertModel.v1``.
 
     Returns:
-        The model. For each Doc one array. *Shape:* (tokens, hidden), float32.
+        The model. Its output is one array per Doc. *Shape:* (tokens, hidden), float32.
     """
     check_versions()
     encoder = encoder_model(name, WindowSettings(max_length, overlap, mode), precision)
-    # Nested as nlp.replace_listeners nests it, so that what that leaves behind can be loaded.
+    # Nested as by nlp.replace_listeners, so that a pipeline that it changed can be loaded.
     return chain(chain(encoder, split_trf_batch()), pool_tokens(pooling, grad_factor))
