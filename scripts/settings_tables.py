@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import json
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from spacy_modernbert.pipeline.setfit_textcat.config import SetfitTextcatConfig
-from spacy_modernbert.setfit.head.config import HeadConfig
-from spacy_modernbert.setfit.training.config import SetfitTrainingConfig
 
 from spacy_modernbert.gliner.training.config import TrainingConfig
 from spacy_modernbert.pipeline.gliner.config import GlinerPipeConfig, NewHeadConfig
+from spacy_modernbert.pipeline.setfit_textcat.config import SetfitTextcatConfig
+from spacy_modernbert.setfit.head.config import HeadConfig
+from spacy_modernbert.setfit.training.config import SetfitTrainingConfig
 
 HEAD = """# Settings
 
@@ -88,8 +88,9 @@ def type_name(annotation: Any) -> str:
     names = {bool: "true or false", int: "integer", float: "number", str: "text"}
     if annotation in names:
         return names[annotation]
-    name = "mapping" if len(arguments) == 2 else "list"
-    return f"{name} of {type_name(arguments[-1])}" if arguments else str(annotation)
+    if issubclass(origin, Mapping):
+        return f"mapping of {type_name(arguments[1])}"
+    return f"list of {type_name(arguments[0])}"
 
 
 def metadata_of(item: Any) -> list[Any]:

@@ -160,10 +160,6 @@ class Errors(metaclass=_Coded):
         "This GLiNER can't read new labels: it was saved without its label encoder, with the vectors "
         "of its own labels only. Use these labels, or load the original checkpoint."
     )
-    SM111 = (
-        "The threshold of '{label}' is {value}, but scores are probabilities. Choose a number from "
-        "0 to 1."
-    )
     SM112 = (
         "Can't complete the GLiNER checkpoint {source}: {what} of '{name}' is not available "
         "({reason}). Run the command on a machine with network access, or with '{name}' in the "

@@ -11,3 +11,17 @@ import numpy.typing as npt
 Floats: TypeAlias = npt.NDArray[np.float32]
 # 1 where a text has a label, 0 where it does not, NaN where that is unknown: (texts, labels).
 LabelMatrix: TypeAlias = npt.NDArray[np.float32]
+
+
+def class_members(labels: LabelMatrix) -> list[npt.NDArray[np.intp]]:
+    """Return the texts of each class, leaving out classes without any.
+
+    Args:
+        labels: As for `BalancedBatches`.
+
+    Returns:
+        Indices of texts, an array for each class, those without any label as the last.
+    """
+    has = labels == 1
+    members = [np.flatnonzero(column) for column in has.T] + [np.flatnonzero(~has.any(axis=1))]
+    return [texts for texts in members if len(texts)]

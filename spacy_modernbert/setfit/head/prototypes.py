@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import Floats, LabelMatrix
-from ..training.batches import class_members
+from ..arrays import Floats, LabelMatrix, class_members
 
 
 def make_prototypes(vectors: Floats, labels: LabelMatrix) -> Floats:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import LabelMatrix
+from ..arrays import LabelMatrix, class_members
 
 # Texts of a class in a batch that can't hold all classes: enough to see a group, not just a pair.
 GROUP = 4
@@ -89,17 +89,3 @@ class ShuffledCycle:
     def take(self, n: int) -> list[int]:
         """Return up to ``n`` items, none of them twice."""
         return list(dict.fromkeys(self.next() for _ in range(min(n, len(self._items)))))
-
-
-def class_members(labels: LabelMatrix) -> list[npt.NDArray[np.intp]]:
-    """Return the texts of each class, leaving out classes without any.
-
-    Args:
-        labels: As for `BalancedBatches`.
-
-    Returns:
-        Indices of texts, an array for each class, those without any label as the last.
-    """
-    has = labels == 1
-    members = [np.flatnonzero(column) for column in has.T] + [np.flatnonzero(~has.any(axis=1))]
-    return [texts for texts in members if len(texts)]
