@@ -135,26 +135,14 @@ class GlinerPipe(TrainablePipe):
         return 1
 
     def __call__(self, doc: Doc, **settings: Any) -> Doc:
-        """Annotate one Doc.
-
-        Args:
-            doc: The Doc.
-            settings: ``labels``, ``threshold`` and ``label_thresholds`` of this call, as in
-                `predict`.
-        """
+        """Annotate one Doc, with the settings of this call that `predict` takes."""
         annotate_batch(self, [doc], partial(self._annotate, **settings))
         return doc
 
     def pipe(
         self, stream: Iterable[Doc], *, batch_size: int = 128, **settings: Any
     ) -> Iterator[Doc]:
-        """Annotate a stream of Docs.
-
-        Args:
-            stream: The Docs.
-            batch_size: How many to gather before they are grouped by length.
-            settings: ``labels``, ``threshold`` and ``label_thresholds`` of this call, as in
-                `predict`.
+        """Annotate a stream of Docs, with the settings of this call that `predict` takes.
 
         Yields:
             The Docs in their order, without those that the error handler has taken.
@@ -269,15 +257,6 @@ class GlinerPipe(TrainablePipe):
     ) -> dict[str, float]:
         """Learn from a batch. Docs without annotation teach nothing.
 
-        Args:
-            examples: The batch.
-            drop: Dropout rate of the encoder, unless ``training`` sets one.
-            sgd: If given, the step is taken at once; see `finish_update`.
-            losses: Losses by component, to which the loss is added.
-
-        Returns:
-            The losses.
-
         Raises:
             ValueError: SM153 if the text encoder is the shared one and not frozen.
         """
@@ -303,15 +282,6 @@ class GlinerPipe(TrainablePipe):
         """Hold the model to its predictions from before the training.
 
         The labels are those of ``training.rehearsal``, or else the component's own.
-
-        Args:
-            examples: Any texts; their annotation is ignored.
-            sgd: If given, the step is taken at once.
-            losses: Losses by component, to which the loss is added.
-            config: Ignored; part of spaCy's interface.
-
-        Returns:
-            The losses.
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)

@@ -300,12 +300,7 @@ class SetfitTextcat(TrainablePipe):
         return self._distances(self._vectors(list(docs)), classifier)
 
     def set_annotations(self, docs: Iterable[Doc], scores: Floats) -> None:
-        """Write what `predict` returned. Categories of other components stay.
-
-        Args:
-            docs: The Docs.
-            scores: *Shape:* (docs, labels).
-        """
+        """Write scores, *shape* (docs, labels). Categories of other components stay."""
         for doc, row in zip(docs, scores.tolist(), strict=True):
             doc.cats.update(zip(self.labels, row, strict=True))
 
@@ -316,10 +311,6 @@ class SetfitTextcat(TrainablePipe):
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """Annotate a stream of Docs.
-
-        Args:
-            stream: The Docs.
-            batch_size: Docs that are encoded together.
 
         Yields:
             The Docs in their order, without those that failed.
@@ -335,12 +326,6 @@ class SetfitTextcat(TrainablePipe):
         losses: dict[str, float] | None = None,
     ) -> dict[str, float]:
         """Learn from a batch, and from texts that came before.
-
-        Args:
-            examples: The batch.
-            drop: Dropout rate, if the setting ``dropout`` is null.
-            sgd: If given, the step is taken at once; see `finish_update`.
-            losses: Losses by component, to be added to.
 
         Returns:
             The losses.
@@ -375,11 +360,7 @@ class SetfitTextcat(TrainablePipe):
         self.learner.source.finish_update(sgd)
 
     def get_loss(self, examples: Iterable[Example], scores: Floats) -> tuple[float, Floats]:
-        """Compute the loss of sentence vectors.
-
-        Args:
-            examples: The examples.
-            scores: Their vectors, as ``model`` returns them. *Shape:* (examples, width).
+        """Compute the loss of sentence vectors, *shape* (examples, width).
 
         Returns:
             The loss and its gradient. *Shape:* (examples, width).
@@ -393,12 +374,7 @@ class SetfitTextcat(TrainablePipe):
         return float(loss.detach()), gradient.numpy()
 
     def score(self, examples: Iterable[Example], **settings: Any) -> dict[str, Any]:
-        """Score the predictions.
-
-        Args:
-            examples: Gold Docs beside predicted ones.
-            settings: For the scorer.
-        """
+        """Score the predictions."""
         if self.scorer is None:
             return {}
         own = {

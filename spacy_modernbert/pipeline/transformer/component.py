@@ -53,10 +53,6 @@ class ModernBertTransformer(Transformer):
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """Encode a stream of Docs.
 
-        Args:
-            stream: The Docs.
-            batch_size: How many to gather before they are grouped by length.
-
         Yields:
             The Docs in their order, without those that the error handler has taken.
         """
