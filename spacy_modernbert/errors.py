@@ -96,22 +96,18 @@ class Errors(metaclass=_Coded):
     )
 
     # Pipeline and command line
-    SM061 = (
-        "The encoder has no weights yet. Call nlp.initialize(), or load a saved pipeline with "
-        "spacy.load()."
-    )
     SM062 = (
         "The setting `max_length = {value}` is more than the encoder '{name}' can take: it was "
-        "made for rows of up to {limit} pieces. Set `max_length` to {limit} or less, or to null "
+        "made for sequences of up to {limit} pieces. Set `max_length` to {limit} or less, or to null "
         "for the encoder's own limit; longer Docs are read in overlapping windows."
     )
     SM063 = (
-        "The GPU {gpu_id} was asked for, and can't be used: {reason}. Install CuPy for your version of "
-        "CUDA (`pip install cupy-cuda12x`) and a torch that was built for it, or use the processor: "
+        "Can't use the GPU {gpu_id}: {reason}. Install CuPy for your version of CUDA "
+        "(`pip install cupy-cuda12x`) and a torch that was built for it, or use the CPU: "
         "`--gpu-id -1`, in the project `--vars.gpu_id -1`."
     )
     SM064 = (
-        "spacy_modernbert needs {name} {needed}, and {found} is installed. Update it: "
+        "spacy_modernbert requires {name} {needed}, but {found} is installed. Install a supported version: "
         "`pip install '{name}{needed}'`."
     )
 

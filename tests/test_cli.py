@@ -113,7 +113,7 @@ def test_info_checks_a_gpu_that_was_asked_for(monkeypatch):
     result = run("info", "--gpu-id", 3)
     assert result.exit_code == 1
     words = " ".join(result.output.split())
-    assert "[SM063] The GPU 3 was asked for, and can't be used: no GPU 3" in words
+    assert "[SM063] Can't use the GPU 3: no GPU 3" in words
     assert "--vars.gpu_id -1" in words
     assert run("info", "--gpu-id", -1).exit_code == 0
     monkeypatch.setattr(thinc.api, "require_gpu", bool)

@@ -1,4 +1,4 @@
-"""The model that comes along: small, complete, as good as its card says, and upstream's, too."""
+"""The bundled model: small, complete, as good as its card says, and upstream's, too."""
 
 import json
 import re

@@ -87,20 +87,20 @@ def warn_of_lost_spans(model: CheckpointModel, batches: Iterable[TrainingBatch])
     wide: Counter[str] = Counter()
     cut: Counter[str] = Counter()
     unaligned: Counter[str] = Counter()
-    learnt = 0
+    learned = 0
     for batch in batches:
         coverage = count_coverage(gliner, batch.texts)
         wide.update(coverage.too_wide)
         cut.update(coverage.cut)
         unaligned.update(batch.unaligned)
-        learnt += coverage.learned
+        learned += coverage.learned
     counts = [counter.total() for counter in (wide, cut, unaligned)]
     if not sum(counts):
         return
     named = ", ".join(f"{label}: {count}" for label, count in wide.most_common(_NAMED))
     message = Warnings.SMW150.format(
         lost=sum(counts),
-        total=learnt + sum(counts),
+        total=learned + sum(counts),
         too_wide=counts[0],
         width=gliner.config.max_width,
         wide_labels=named or "none",

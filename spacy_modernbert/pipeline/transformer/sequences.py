@@ -48,11 +48,11 @@ class DocSequences:
     @property
     def width(self) -> int:
         """Pieces of the longest sequence."""
-        return max(len(row) for row in self.ids)
+        return max(len(ids) for ids in self.ids)
 
     @property
     def align(self) -> Ragged:
-        """For each token, the positions of its pieces in the padded batch, counted row by row."""
+        """For each token, the positions of its pieces in the flattened padded batch."""
         return Ragged(self.owners * np.int32(self.width) + self.columns, self.lengths)
 
 
@@ -100,7 +100,7 @@ def docs_to_sequences(
         parts.append(part)
     return DocSequences(
         spans=spans,
-        ids=[row for part in parts for row in part.ids],
+        ids=[ids for part in parts for ids in part.ids],
         owners=_joined([part.owners for part in parts]),
         columns=_joined([part.columns for part in parts]),
         lengths=_joined([part.lengths for part in parts]),
@@ -121,13 +121,13 @@ def _cut_texts(docs: list[Doc], tokenizer: PieceTokenizer) -> list[tuple[Ints, A
 def _cut_words(docs: list[Doc], tokenizer: PieceTokenizer) -> list[tuple[Ints, Alignment]]:
     """Split each token that is not white space into pieces by itself."""
     tokens = [[token for token in doc if not token.is_space] for doc in docs]
-    rows = tokenizer.encode_words([[token.text for token in words] for words in tokens])
+    encoded = tokenizer.encode_words([[token.text for token in words] for words in tokens])
     found = []
-    for doc, words, row in zip(docs, tokens, rows, strict=True):
+    for doc, words, pieces in zip(docs, tokens, encoded, strict=True):
         lengths = np.zeros(len(doc), dtype=np.int32)
-        counts = np.bincount(row.words, minlength=len(words))
+        counts = np.bincount(pieces.words, minlength=len(words))
         lengths[[token.i for token in words]] = counts
-        found.append((row.ids, Alignment(np.arange(len(row.ids), dtype=np.int32), lengths)))
+        found.append((pieces.ids, Alignment(np.arange(len(pieces.ids), dtype=np.int32), lengths)))
     return found
 
 
@@ -184,19 +184,19 @@ def _windows(
 
 
 def sequences_to_batch(
-    rows: DocSequences, hidden: Tensor, tokenizer: PieceTokenizer
+    sequences: DocSequences, hidden: Tensor, tokenizer: PieceTokenizer
 ) -> FullTransformerBatch:
     """Lay packed vectors out as the batch that listeners read.
 
     Args:
-        rows: What ``docs_to_sequences`` returned.
+        sequences: What ``docs_to_sequences`` returned.
         hidden: Vectors of all pieces. *Shape:* (total, hidden), float32.
         tokenizer: The tokenizer.
 
     Returns:
         The batch, with ``last_hidden_state`` padded. *Shape:* (sequences, width, hidden)
     """
-    mask = padding_mask(rows)
+    mask = padding_mask(sequences)
     shape = (*mask.shape, hidden.shape[-1])
     if mask.all():
         padded = hidden.reshape(shape)
@@ -204,10 +204,10 @@ def sequences_to_batch(
         padded = hidden.new_zeros(shape)
         padded[mask.to(hidden.device)] = hidden
     return FullTransformerBatch(
-        spans=rows.spans,
-        wordpieces=_wordpieces(rows, mask.numpy(), tokenizer),
+        spans=sequences.spans,
+        wordpieces=_wordpieces(sequences, mask.numpy(), tokenizer),
         model_output=ModelOutput(last_hidden_state=padded),
-        align=rows.align,
+        align=sequences.align,
     )
 
 
@@ -218,22 +218,22 @@ def empty_batch(n_docs: int, width: int) -> FullTransformerBatch:
     return batch
 
 
-def padding_mask(rows: DocSequences) -> Tensor:
+def padding_mask(sequences: DocSequences) -> Tensor:
     """Return True for pieces, False for padding. *Shape:* (sequences, width), bool."""
-    lengths = torch.tensor([len(row) for row in rows.ids])
-    return torch.arange(rows.width) < lengths[:, None]
+    lengths = torch.tensor([len(ids) for ids in sequences.ids])
+    return torch.arange(sequences.width) < lengths[:, None]
 
 
 def _wordpieces(
-    rows: DocSequences, mask: NDArray[np.bool_], tokenizer: PieceTokenizer
+    sequences: DocSequences, mask: NDArray[np.bool_], tokenizer: PieceTokenizer
 ) -> WordpieceBatch:
     ids = np.full(mask.shape, tokenizer.pad_id, dtype=np.int32)
-    ids[mask] = np.concatenate(rows.ids)
+    ids[mask] = np.concatenate(sequences.ids)
     return WordpieceBatch(
         strings=[tokenizer.strings(row) for row in ids],
         input_ids=ids,
         attention_mask=mask.astype(np.float32),
-        lengths=[len(row) for row in rows.ids],
+        lengths=[len(piece_ids) for piece_ids in sequences.ids],
         token_type_ids=None,
     )
 
