@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...encoder.protocol import Encoder
 from ...errors import Errors
 from ...text.batching import batch_by_budget
 from ...text.tokenizer import Ints, PieceTokenizer
@@ -38,19 +39,17 @@ class GlinerModel:
     labels_tokenizer: PieceTokenizer | None = None
     prompt_builder: PromptBuilder = field(init=False)
     label_vectors: LabelVectorCache = field(default_factory=LabelVectorCache)
-    is_encoder_shared: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         markers = None
         if not self.config.is_bi:
             vocabulary = self.network.structure.vocabulary
             markers = find_markers(self.config, self.tokenizer, vocabulary=vocabulary)
-        limits = (self.network.encoder.max_length, self.tokenizer.model_max_length)
         prompt_builder = PromptBuilder(
             self.tokenizer,
             markers,
             embed_ent_token=self.config.embed_ent_token,
-            max_length=min((limit for limit in limits if limit is not None), default=None),
+            max_length=_max_length(self.network.encoder, self.tokenizer),
         )
         object.__setattr__(self, "prompt_builder", prompt_builder)
 
@@ -60,13 +59,9 @@ class GlinerModel:
         return self.network.config
 
     def encode_labels(self, labels: Sequence[str]) -> Tensor:
-        """Compute the vectors of labels, in a bi-encoder. They hold for any text.
+        """Compute the vectors of label texts, in a bi-encoder. They hold for any text.
 
-        Args:
-            labels: The label texts.
-
-        Returns:
-            *Shape:* (labels, width), on the network's device.
+        *Shape:* (labels, width), on the network's device.
 
         Raises:
             ValueError: SM108 if a label has nothing to read, SM109 if it is too long, SM110
@@ -79,14 +74,9 @@ class GlinerModel:
         return torch.cat(parts) if parts else self.network.encode_labels([])
 
     def vectors_of(self, labels: Sequence[str]) -> Tensor | None:
-        """Return the vectors of labels; only those that are not kept are computed.
+        """Return the vectors of label texts; only those that are not kept are computed.
 
-        Args:
-            labels: The label texts.
-
-        Returns:
-            *Shape:* (labels, width), on the network's device. None in a uni-encoder and without
-            labels.
+        *Shape:* (labels, width), on the network's device. None in a uni-encoder and without labels.
         """
         if not self.config.is_bi or not labels:
             return None
@@ -100,27 +90,26 @@ class GlinerModel:
         return GlinerModel(self.network, self.tokenizer, label_vectors=self.label_vectors)
 
     def label_sequences(self, labels: Sequence[str]) -> list[Ints]:
-        """Build the sequence of each label for the label encoder.
-
-        Args:
-            labels: The label texts.
-
-        Returns:
-            Piece ids of each, special ones included. *Shape:* (pieces,), int32.
+        """Build the sequence of each label text: its piece ids, *Shape:* (pieces,), int32.
 
         Raises:
             ValueError: As `encode_labels`.
         """
-        if self.labels_tokenizer is None or self.network.labels_encoder is None:
+        tokenizer, encoder = self.labels_tokenizer, self.network.labels_encoder
+        if tokenizer is None or encoder is None:
             raise ValueError(Errors.SM110)
-        prefix, suffix = self.labels_tokenizer.prefix_ids, self.labels_tokenizer.suffix_ids
-        limits = (self.network.labels_encoder.max_length, self.labels_tokenizer.model_max_length)
-        most = min((limit for limit in limits if limit is not None), default=None)
+        prefix, suffix = tokenizer.prefix_ids, tokenizer.suffix_ids
+        most = _max_length(encoder, tokenizer)
         sequences = []
-        for label, pieces in zip(labels, self.labels_tokenizer.encode_texts(labels), strict=True):
+        for label, pieces in zip(labels, tokenizer.encode_texts(labels), strict=True):
             if len(pieces.ids) == 0 or not label.strip():
                 raise ValueError(Errors.SM108.format(label=label))
             sequences.append(np.concatenate([prefix, pieces.ids, suffix]).astype(np.int32))
             if most is not None and len(sequences[-1]) > most:
                 raise ValueError(Errors.SM109.format(label=label, most=most))
         return sequences
+
+
+def _max_length(encoder: Encoder, tokenizer: PieceTokenizer) -> int | None:
+    limits = (encoder.max_length, tokenizer.model_max_length)
+    return min((limit for limit in limits if limit is not None), default=None)

@@ -6,8 +6,9 @@ and the spans of each text are merged again. What is found in a text depends on 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import torch
@@ -15,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ...text.batching import batch_by_budget
-from ..modeling.network import Features
 from ..modeling.sequence_batch import InputSequence
 from .model import GlinerModel
 from .scored_spans import CandidateSpans, ScoredSpans
@@ -32,14 +32,12 @@ class _WindowSequence:
     """The sequence of one window of a text with one group of labels.
 
     Attributes:
-        key: Indices of the text, the group and the window.
         sequence: The sequence.
         thresholds: Thresholds of the labels of the group. *Shape:* (labels,).
         candidates: The only spans to score, counted from the window's start.
         vectors: Vectors of the pieces of its words, if they are known. *Shape:* (pieces, width).
     """
 
-    key: tuple[int, int, int]
     sequence: InputSequence
     thresholds: NDArray[np.float32]
     candidates: CandidateSpans | None
@@ -62,8 +60,7 @@ def find_spans(
 
     Args:
         model: The model.
-        texts: The texts; those without words have no spans. Either all of them come with vectors,
-            or none does.
+        texts: The texts. Either all of them come with vectors, or none does.
         label_texts: The label texts. Of equal ones the first counts.
         thresholds: Least probability, exclusive: one for all labels, or one each. *Shape:* () or
             (labels,).
@@ -97,81 +94,58 @@ def find_spans(
             vectors = model.encode_labels(distinct) if known is None else known[index]
         sequences = [
             sequence
-            for number, (text, one) in enumerate(zip(texts, made, strict=True))
-            for sequence in _window_sequences(model, number, text, one, limits)
+            for text, one in zip(texts, made, strict=True)
+            for sequence in _window_sequences(model, text, one, limits)
         ]
-        found = _score(model, sequences, vectors, batch_pieces)
-    merged = [_merge(one, found, number) for number, one in enumerate(made)]
-    return [ScoredSpans(c.starts, c.ends, index[c.labels], c.scores) for c in merged]
+        found = iter(_score(model, sequences, vectors, batch_pieces))
+    merged = [_merge(one, found) for one in made]
+    return [replace(spans, labels=index[spans.labels]) for spans in merged]
 
 
 def _window_sequences(
-    model: GlinerModel,
-    number: int,
-    text: SplitText,
-    made: TextSequences,
-    thresholds: NDArray[np.float32],
-) -> list[_WindowSequence]:
-    """Build the sequences of a text: every window with every group."""
-    sequences = []
-    for window, (start, end) in enumerate(made.bounds()):
-        candidates = None if text.candidates is None else text.candidates.within(start, end)
-        low, high = np.searchsorted(made.pieces.words, (start, end))
-        vectors = None if text.vectors is None else text.vectors[low:high]
-        for group, read in enumerate(made.groups):
-            sequence = model.prompt_builder.sequence(read.prompt, made.pieces, start, end)
-            key, limits = (number, group, window), thresholds[read.labels]
-            sequences.append(_WindowSequence(key, sequence, limits, candidates, vectors))
-    return sequences
+    model: GlinerModel, text: SplitText, made: TextSequences, thresholds: NDArray[np.float32]
+) -> Iterator[_WindowSequence]:
+    """Build the sequences of a text: of each group of labels with every window."""
+    for group in made.groups:
+        for start, end in made.bounds():
+            low, high = np.searchsorted(made.pieces.words, (start, end))
+            yield _WindowSequence(
+                model.prompt_builder.sequence(group.prompt, made.pieces, start, end),
+                thresholds[group.labels],
+                None if text.candidates is None else text.candidates.within(start, end),
+                None if text.vectors is None else text.vectors[low:high],
+            )
 
 
 def _score(
     model: GlinerModel,
-    sequences: list[_WindowSequence],
+    sequences: Sequence[_WindowSequence],
     label_vectors: Tensor | None,
     batch_pieces: int,
-) -> dict[tuple[int, int, int], ScoredSpans]:
-    """Score sequences, those of similar length together. Returns spans by text, group, window."""
-    found: dict[tuple[int, int, int], ScoredSpans] = {}
-    sequences = sorted(sequences, key=_length)
-    lengths = [_length(one) for one in sequences]
-    for indices in batch_by_budget(lengths, budget=batch_pieces):
+) -> list[ScoredSpans]:
+    """Find the spans of each sequence; those of similar length are scored together."""
+    lengths = np.array([len(one.sequence) for one in sequences], dtype=np.int64)
+    order = lengths.argsort(kind="stable")
+    found: dict[int, ScoredSpans] = {}
+    for group in batch_by_budget(lengths[order].tolist(), budget=batch_pieces):
+        indices = order[group].tolist()
         batch = [sequences[i] for i in indices]
-        spans = score_sequences(
-            model.network,
-            _encode(model, batch, label_vectors),
-            [one.thresholds for one in batch],
-            [one.candidates for one in batch],
-        )
-        found.update(zip([one.key for one in batch], spans, strict=True))
-    return found
+        inputs = [one.sequence for one in batch]
+        vectors = [one.vectors for one in batch if one.vectors is not None]
+        if vectors and label_vectors is not None:
+            features = model.network.encode_from_vectors(inputs, vectors, label_vectors)
+        else:
+            features = model.network.encode(inputs, label_vectors)
+        thresholds, candidates = [o.thresholds for o in batch], [o.candidates for o in batch]
+        spans = score_sequences(model.network, features, thresholds, candidates)
+        found.update(zip(indices, spans, strict=True))
+    return [found[i] for i in range(len(sequences))]
 
 
-def _encode(
-    model: GlinerModel, batch: list[_WindowSequence], label_vectors: Tensor | None
-) -> Features:
-    """Encode a batch, unless the vectors of its pieces are known."""
-    sequences = [one.sequence for one in batch]
-    vectors = [one.vectors for one in batch if one.vectors is not None]
-    if vectors and label_vectors is not None:
-        return model.network.encode_from_vectors(sequences, vectors, label_vectors)
-    return model.network.encode(sequences, label_vectors)
-
-
-def _merge(
-    made: TextSequences, found: dict[tuple[int, int, int], ScoredSpans], number: int
-) -> ScoredSpans:
-    """Merge the spans of the windows and groups of a text."""
-    if len(made.windows) == 0:
-        return ScoredSpans.empty()
+def _merge(made: TextSequences, found: Iterator[ScoredSpans]) -> ScoredSpans:
+    """Merge the spans of the windows and groups of a text, which are the next ones found."""
     parts = []
-    for group, read in enumerate(made.groups):
-        windows = [found[number, group, window] for window in range(len(made.windows))]
-        one = merge_windows(made.windows, windows)
-        labels = np.array(read.labels, dtype=np.int32)[one.labels]
-        parts.append(ScoredSpans(one.starts, one.ends, labels, one.scores))
+    for group in made.groups:
+        one = merge_windows(made.windows, list(islice(found, len(made.windows))))
+        parts.append(replace(one, labels=np.array(group.labels, dtype=np.int32)[one.labels]))
     return parts[0] if len(parts) == 1 else ScoredSpans.join(parts).in_order()
-
-
-def _length(one: _WindowSequence) -> int:
-    return len(one.sequence)

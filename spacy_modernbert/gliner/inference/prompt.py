@@ -58,16 +58,11 @@ def marker_names(config: GlinerConfig) -> tuple[str, ...]:
 
 
 def find_markers(config: GlinerConfig, tokenizer: PieceTokenizer, *, vocabulary: int) -> Markers:
-    """Find the ids of the markers.
+    """Find the ids of the markers in a vocabulary of that many embeddings.
 
     The tokenizer's own ids come first, as the weights were trained with them. Older checkpoints
     use the tokenizer of the backbone, which has no markers: their ids then are the last two that
     were added to the vocabulary, of the two or three that were.
-
-    Args:
-        config: The checkpoint's configuration.
-        tokenizer: Its tokenizer.
-        vocabulary: Number of its embeddings.
 
     Raises:
         ValueError: SM107 if a marker has no embedding.
@@ -144,14 +139,8 @@ class PromptBuilder:
         """Divide labels into as few groups as possible, of about the same size, in order.
 
         Labels that are read together compete, so scores of small and of large groups would not be
-        comparable.
-
-        Args:
-            labels: The label texts.
-            max_pieces: Most pieces of a group's prompt, the prefix included.
-
-        Returns:
-            Indices of the labels of each group.
+        comparable. A group's prompt has at most ``max_pieces``, the prefix included. Groups are
+        indices of labels.
 
         Raises:
             ValueError: SM108 if a label has nothing to read, SM109 if one alone is too long.
@@ -173,14 +162,7 @@ class PromptBuilder:
         return self.tokenizer.encode_words(texts)
 
     def sequence(self, prompt: Prompt, text: WordPieces, start: int, end: int) -> InputSequence:
-        """Build the sequence of a prompt and a window of a text.
-
-        Args:
-            prompt: The output of `prompt`.
-            text: Pieces of the text.
-            start: First word.
-            end: End of the window, exclusive.
-        """
+        """Build the sequence of a prompt and the words from ``start`` to ``end`` of a text."""
         low, high = np.searchsorted(text.words, (start, end))
         return InputSequence(
             ids=np.concatenate([prompt.ids, text.ids[low:high], self._suffix]),

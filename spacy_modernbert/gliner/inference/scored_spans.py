@@ -102,20 +102,20 @@ class CandidateSpans:
             self.starts[inside] - np.int32(start), self.ends[inside] - np.int32(start)
         )
 
+    def to_tensors(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return starts and ends on a device. *Shape:* two of (spans,), int64."""
+        bounds = np.stack([self.starts, self.ends]).astype(np.int64)
+        starts, ends = torch.from_numpy(bounds).to(device)
+        return starts, ends
+
 
 def spans_above_threshold(
     logits: Tensor, n_words: int, max_width: int, thresholds: ArrayLike
 ) -> ScoredSpans:
     """Find the spans of a span model whose probability is above their label's threshold.
 
-    Args:
-        logits: Scores of all spans, in the order of `span_layout`. *Shape:* (spans, labels).
-        n_words: Number of words of the sequence.
-        max_width: Most words of a span.
-        thresholds: One for all labels, or one each. *Shape:* () or (labels,).
-
-    Returns:
-        In order of start, end, label.
+    *Shape:* scores in the order of `span_layout`, (spans, labels), and thresholds of all labels or
+    of each, () or (labels,), to spans in order of start, end, label.
     """
     probabilities = logits.detach().float().sigmoid()
     bounds = span_bounds(n_words, max_width)
@@ -128,12 +128,8 @@ def chains_above_threshold(logits: Tensor, thresholds: ArrayLike) -> ScoredSpans
     The score of a span is the least of its start, end and inside probabilities. Start and end must
     be above the threshold, the words of the span at least at it.
 
-    Args:
-        logits: Start, end and inside score of each word. *Shape:* (words, labels, 3).
-        thresholds: One for all labels, or one each. *Shape:* () or (labels,).
-
-    Returns:
-        In order of start, label, end.
+    *Shape:* (words, labels, 3), and thresholds of all labels or of each, () or (labels,), to spans
+    in order of start, label, end.
     """
     scores = logits.detach().float().sigmoid().cpu().numpy()
     limits = np.broadcast_to(np.asarray(thresholds, dtype=np.float32), scores.shape[1:2])
@@ -149,16 +145,11 @@ def candidates_above_threshold(
 ) -> ScoredSpans:
     """Select the labels of candidate spans whose probability is above the threshold.
 
-    Args:
-        probabilities: *Shape:* (spans, labels).
-        starts: First word of each span. *Shape:* (spans,).
-        ends: End of each span, exclusive. *Shape:* (spans,).
-        thresholds: One for all labels, or one each. *Shape:* () or (labels,).
-
-    Returns:
-        In the order of the candidates, then labels.
+    *Shape:* (spans, labels), two of (spans,), and thresholds of all labels or of each, () or
+    (labels,), to spans in the order of the candidates, then labels.
     """
-    found = (probabilities > _on(probabilities, thresholds)).nonzero(as_tuple=True)
+    limits = torch.as_tensor(np.asarray(thresholds, np.float32), device=probabilities.device)
+    found = (probabilities > limits).nonzero(as_tuple=True)
     spans, labels = (index.cpu().numpy() for index in found)
     scores = probabilities[found].detach().cpu().numpy()
     return ScoredSpans.of(np.asarray(starts)[spans], np.asarray(ends)[spans], labels, scores)
@@ -167,13 +158,7 @@ def candidates_above_threshold(
 def token_probabilities(logits: Tensor, starts: ArrayLike, ends: ArrayLike) -> Tensor:
     """Return a token model's probabilities of candidate spans: the least of each span's words.
 
-    Args:
-        logits: *Shape:* (words, labels, 3).
-        starts: First word of each span. *Shape:* (spans,).
-        ends: End of each span, exclusive. *Shape:* (spans,).
-
-    Returns:
-        *Shape:* (spans, labels), float32, on the CPU.
+    *Shape:* (words, labels, 3), two of (spans,) to (spans, labels), float32, on the CPU.
     """
     scores = logits.detach().float().sigmoid().cpu().numpy()
     first, last = np.asarray(starts, dtype=np.intp), np.asarray(ends, dtype=np.intp) - 1
@@ -190,12 +175,10 @@ def _chains(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """Pair starts with ends of their label that an unbroken run of inside words joins.
 
-    The arguments are masks. *Shape:* (words, labels).
-
-    Returns:
-        First word, last word and label of each pair, by first word, then label, then last word.
+    *Shape:* three masks, (words, labels), to first words, last words and labels, (pairs,), by first
+    word, then label, then last word.
     """
-    n_words, _ = inside.shape
+    n_words = len(inside)
     words = np.arange(n_words)[:, None]
     # Where the run that holds a word ends: at the next word that is not inside, exclusive.
     stops = np.where(inside, n_words, words)
@@ -231,7 +214,3 @@ def _range_min(
         left, right = first[here], last[here] + 1 - (1 << level)
         result[here] = np.minimum(table[left, columns[here]], table[right, columns[here]])
     return result
-
-
-def _on(scores: Tensor, thresholds: ArrayLike) -> Tensor:
-    return torch.as_tensor(np.asarray(thresholds, dtype=np.float32), device=scores.device)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -28,11 +27,8 @@ def score_sequences(
 ) -> list[ScoredSpans]:
     """Find the spans of each sequence of a batch.
 
-    Args:
-        network: The network.
-        features: Its vectors of the sequences.
-        thresholds: For each sequence the least probability of each label. *Shape:* (labels,).
-        candidates: For each sequence the only spans to score, of any width; None for all spans.
+    ``thresholds`` are the least probabilities of each sequence's labels, *Shape:* (labels,), and
+    ``candidates`` the only spans of it to score, of any width, or None for all spans.
     """
     # A span scorer can score candidates alone, so the other spans are not needed.
     needs_all = not network.has_span_scorer or any(spans is None for spans in candidates)
@@ -70,9 +66,9 @@ def _find_spans(
     # The word scores only propose spans: each of them is scored again, for every label.
     pairs = np.stack([found.starts, found.ends], axis=1)
     _, first = np.unique(pairs, axis=0, return_index=True)
-    proposed = found.take(np.sort(first))
-    spans = CandidateSpans(proposed.starts, proposed.ends)
-    return _score_candidates(network, words, labels, spans, thresholds)
+    first.sort()
+    proposed = CandidateSpans(found.starts[first], found.ends[first])
+    return _score_candidates(network, words, labels, proposed, thresholds)
 
 
 def _score_candidates(
@@ -84,9 +80,5 @@ def _score_candidates(
 ) -> ScoredSpans:
     if len(spans) == 0:
         return ScoredSpans.empty()
-    starts, ends = (
-        torch.from_numpy(bound.astype(np.int64)).to(words.device)
-        for bound in (spans.starts, spans.ends)
-    )
-    probabilities = network.score_spans(words, labels, starts, ends).sigmoid()
+    probabilities = network.score_spans(words, labels, *spans.to_tensors(words.device)).sigmoid()
     return candidates_above_threshold(probabilities, spans.starts, spans.ends, thresholds)

@@ -82,14 +82,8 @@ def make_sequences(
 ) -> list[TextSequences]:
     """Make the sequences that find all labels in all texts, each text as if it were the only one.
 
-    Args:
-        model: The model.
-        texts: The texts.
-        label_texts: The label texts, no two of them the same.
-        max_words: As for `cut_text`.
-        overlap: As for `cut_text`.
-        on_overflow: Whether labels that do not fit beside a text are read in several groups, with
-            a warning, or are an error.
+    No two label texts are the same. Labels that do not fit beside a text are read in several
+    groups, with a warning, or are an error, as ``on_overflow`` says. For windows see `cut_text`.
 
     Raises:
         ValueError: SM108, SM109, SM114 if labels are empty, too long, or too many.
@@ -122,14 +116,9 @@ def cut_text(
 ) -> TextSequences:
     """Cut a text into windows that fit beside each of the groups of labels.
 
-    Args:
-        model: The model.
-        text: The text.
-        pieces: Its pieces. Those of a word that fits no sequence are left out beyond what fits.
-        groups: The groups of labels.
-        max_words: Most words of a window. Default: as many as in the checkpoint's training.
-        overlap: Fewest words that neighboring windows share. Default: an eighth of a window. Never
-            less than the widest span.
+    Pieces of a word that fits no sequence are left out beyond what fits. A window has at most
+    ``max_words`` words, by default as many as in the checkpoint's training; neighboring ones share
+    at least ``overlap``, by default an eighth of that, and never less than the widest span.
     """
     builder, limit = model.prompt_builder, max_words or model.config.max_len
     rooms = [builder.capacity(group.prompt) for group in groups]
@@ -137,9 +126,8 @@ def cut_text(
     if text.vectors is not None:  # no sequence of it will be encoded, so all of it fits
         capacity = len(pieces.ids)
     capacity = max(capacity, 1)
-    fits, clipped = clip_words(pieces.words, capacity=capacity)
-    if len(clipped):
-        pieces = WordPieces(pieces.ids[fits], pieces.words[fits])
+    fits, _ = clip_words(pieces.words, capacity=capacity)
+    pieces = WordPieces(pieces.ids[fits], pieces.words[fits])
     windows = cut_word_windows(
         np.bincount(pieces.words, minlength=len(text.words)),
         capacity=capacity,

@@ -8,7 +8,7 @@ around the span. Windows overlap by at least the widest span, so some window con
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -81,27 +81,25 @@ def cut_word_windows(
         latest = max(end - overlap, start + 1)
         # An early sentence start must not make the windows crawl: rather begin within a sentence.
         start = _last_break(cuts, start + (end - start + 3) // 4, latest, default=latest)
-    return WordWindows(_ints(starts), _ints(ends), n_words)
+    return WordWindows(np.array(starts, np.int32), np.array(ends, np.int32), n_words)
 
 
 def owners(windows: WordWindows, starts: ArrayLike, ends: ArrayLike) -> Ints:
     """Choose the window of each span: the one whose nearer edge is farthest from the span.
 
     The two ends of the text do not count as edges, as they hide nothing. A tie goes to the earlier
-    window.
-
-    Args:
-        windows: The windows of a text.
-        starts: First word of each span, in the text. *Shape:* (spans,).
-        ends: End of each span, exclusive. *Shape:* (spans,).
-
-    Returns:
-        Index of a window, or -1 for a span that no window contains. *Shape:* (spans,), int32.
+    window. *Shape:* first words and exclusive ends in the text, two of (spans,), to the index of a
+    window, or -1 for a span that no window contains, (spans,), int32.
     """
-    best = np.full(len(np.asarray(starts)), -1, dtype=np.int32)
-    most = np.full(len(best), -1, dtype=np.int64)
-    for index in range(len(windows)):
-        context = _context(windows, index, np.asarray(starts), np.asarray(ends))
+    starts, ends = np.asarray(starts, dtype=np.int64), np.asarray(ends, dtype=np.int64)
+    best = np.full(len(starts), -1, dtype=np.int32)
+    most = np.full(len(starts), -1, dtype=np.int64)
+    bounds = zip(windows.starts.tolist(), windows.ends.tolist(), strict=True)
+    for index, (first, end) in enumerate(bounds):
+        left = windows.n_words if first == 0 else starts - first
+        right = windows.n_words if end == windows.n_words else end - ends
+        is_inside = (first <= starts) & (ends <= end)
+        context = np.where(is_inside, np.minimum(left, right), -1)
         better = context > most
         best[better], most[better] = index, context[better]
     return best
@@ -110,20 +108,15 @@ def owners(windows: WordWindows, starts: ArrayLike, ends: ArrayLike) -> Ints:
 def merge_windows(windows: WordWindows, parts: Sequence[ScoredSpans]) -> ScoredSpans:
     """Merge the spans of a text's windows, each span once.
 
-    Args:
-        windows: The windows of a text.
-        parts: Spans of each window, with words counted from the window's start.
-
-    Returns:
-        Spans with words counted from the start of the text, by start, end, label. The spans of a
-        single window keep their order.
+    Words of the parts count from the start of their window, those of the result from the start of
+    the text. The result is in order of start, end, label; a single window keeps its order.
     """
     if len(parts) == 1:
         return parts[0]
     kept = []
     for index, part in enumerate(parts):
         first = windows.starts[index]
-        moved = ScoredSpans(part.starts + first, part.ends + first, part.labels, part.scores)
+        moved = replace(part, starts=part.starts + first, ends=part.ends + first)
         kept.append(moved.take(owners(windows, moved.starts, moved.ends) == index))
     return ScoredSpans.join(kept).in_order()
 
@@ -134,39 +127,15 @@ def clip_words(words: Ints, *, capacity: int) -> tuple[NDArray[np.bool_], Ints]:
     A word of thousands of pieces (a data URL, a line of base64) fits no sequence. Its first pieces
     are read, the others are not, and the caller has to warn of it.
 
-    Args:
-        words: Word of each piece, never falling. *Shape:* (pieces,), int32.
-        capacity: Most pieces of a word.
-
-    Returns:
-        Whether each piece is read, *Shape:* (pieces,), bool, and the words that are not read to
-        their ends, *Shape:* (clipped,), int32.
+    *Shape:* the word of each piece, never falling, (pieces,), to whether each piece is read,
+    (pieces,), bool, and the words that are not read to their ends, (clipped,), int32.
     """
     first = np.searchsorted(words, words, side="left")
     fits = np.arange(len(words)) - first < capacity
     return fits, np.unique(words[~fits])
 
 
-def _context(
-    windows: WordWindows, index: int, starts: NDArray[np.int32], ends: NDArray[np.int32]
-) -> NDArray[np.int64]:
-    """Count the words between each span and the nearer edge of a window; -1 outside of it."""
-    first, end = int(windows.starts[index]), int(windows.ends[index])
-    left = starts.astype(np.int64) - first
-    right = end - ends.astype(np.int64)
-    is_inside = (left >= 0) & (right >= 0)
-    if first == 0:
-        left[:] = windows.n_words
-    if end == windows.n_words:
-        right[:] = windows.n_words
-    return np.where(is_inside, np.minimum(left, right), -1)
-
-
 def _last_break(breaks: NDArray[np.int64], low: int, high: int, *, default: int) -> int:
     """Return the last break in ``[low, high]``, or the default if there is none."""
     at = int(np.searchsorted(breaks, high, side="right")) - 1
     return int(breaks[at]) if at >= 0 and breaks[at] >= low else default
-
-
-def _ints(values: list[int]) -> Ints:
-    return np.array(values, dtype=np.int32)

@@ -49,10 +49,6 @@ class LayerFuser(nn.Module):
 
     Upstream takes the mean over padding, too, so that its vectors depend on the other sequences of
     a batch. Here the mean is that of the sequence alone.
-
-    Args:
-        layers: Number of layers of the encoder.
-        width: Width of their vectors.
     """
 
     def __init__(self, layers: int, width: int) -> None:
@@ -63,15 +59,7 @@ class LayerFuser(nn.Module):
         self.output_projection = nn.Linear(width, width)
 
     def forward(self, states: Sequence[Tensor], lengths: Sequence[int]) -> Tensor:
-        """Fuse the layers.
-
-        Args:
-            states: Output of each layer. *Shape:* (total, width).
-            lengths: Number of pieces of each sequence.
-
-        Returns:
-            *Shape:* (total, width).
-        """
+        """Fuse the outputs of the layers. *Shape:* (total, width) each, to (total, width)."""
         sizes = list(lengths)
         squeezed = torch.stack([self.squeeze(state).squeeze(-1) for state in states], dim=-1)
         means = torch.stack([part.mean(dim=0) for part in torch.split(squeezed, sizes)])
@@ -83,12 +71,7 @@ class LayerFuser(nn.Module):
 
 
 class WordLstm(nn.Module):
-    """A bidirectional LSTM over the words of each sequence.
-
-    Args:
-        width: Width of the words, in and out.
-        layers: Number of layers of the LSTM.
-    """
+    """A bidirectional LSTM over the words of each sequence."""
 
     def __init__(self, width: int, layers: int) -> None:
         super().__init__()
@@ -117,14 +100,8 @@ class Attention(nn.Module):
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """*Shape:* (a, width), (b, width), (b, width) to (a, width)."""
         rate = self.dropout if self.training else 0.0
-        q, k, v = (
-            layer(x).unflatten(-1, (self.heads, -1)).transpose(0, 1)
-            for layer, x in (
-                (self.query_layer, query),
-                (self.key_layer, key),
-                (self.value_layer, value),
-            )
-        )
+        parts = (self.query_layer(query), self.key_layer(key), self.value_layer(value))
+        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(0, 1) for x in parts)
         mixed = F.scaled_dot_product_attention(q[None], k[None], v[None], dropout_p=rate)
         return mixed[0].transpose(0, 1).flatten(1)
 
@@ -173,12 +150,8 @@ class CrossBlock(nn.Module):
 class CrossFuser(nn.Module):
     """Lets labels and words of one sequence attend to each other (the poly-encoder).
 
-    Args:
-        width: Width of the vectors.
-        heads: Number of attention heads, that of the text encoder.
-        layers: How often the schema is applied.
-        schema: Blocks in order, such as ``l2l-l2t-t2t``; what stands before the 2 is changed.
-        dropout: Dropout rate in training.
+    The schema has blocks in order, such as ``l2l-l2t-t2t``; what stands before the 2 is changed. It
+    is applied ``layers`` times.
     """
 
     def __init__(self, width: int, *, heads: int, layers: int, schema: str, dropout: float) -> None:
@@ -190,15 +163,7 @@ class CrossFuser(nn.Module):
         )
 
     def forward(self, words: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuse the words and labels of one sequence.
-
-        Args:
-            words: *Shape:* (words, width); at least one.
-            labels: *Shape:* (labels, width).
-
-        Returns:
-            Words and labels, in the same shapes.
-        """
+        """Fuse the words and labels of one sequence. *Shape:* (words, width), (labels, width)."""
         for blocks in self.layers:
             for step, block in zip(self.schema, cast(nn.ModuleList, blocks), strict=True):
                 if step[0] == "l":

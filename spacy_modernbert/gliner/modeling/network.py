@@ -27,7 +27,13 @@ from ...errors import Errors
 from .backbone import Backbone, TokenRep
 from .config import GlinerConfig
 from .layers import CrossFuser, Mlp, WordLstm
-from .sequence_batch import InputSequence, SequenceBatch, choose_pieces, pool_words
+from .sequence_batch import (
+    InputSequence,
+    SequenceBatch,
+    choose_pieces,
+    consecutive_slices,
+    pool_words,
+)
 from .span_scorer import LinearMarker, MlpMarker, SpanScorer
 from .structure import Structure
 from .token_scorer import TokenScorer
@@ -85,10 +91,9 @@ class Gliner(nn.Module):
         super().__init__()
         self.config = config
         self.structure = structure
-        label_side = (
-            None if labels is None else Backbone(labels, fused_layers=structure.labels_fuser)
-        )
-        text_side = Backbone(text, fused_layers=structure.fuser)
+        text_side, label_side = Backbone(text, fused_layers=structure.fuser), None
+        if labels is not None:
+            label_side = Backbone(labels, fused_layers=structure.labels_fuser)
         self.token_rep_layer = TokenRep(text_side, label_side, structure)
         width, dropout = structure.width, config.dropout
         if structure.rnn_layers:
@@ -132,12 +137,7 @@ class Gliner(nn.Module):
     def encode_labels(self, sequences: Sequence[ArrayLike], *, dropout: float = 0.0) -> Tensor:
         """Compute the vectors of labels, in a bi-encoder. They hold for any text.
 
-        Args:
-            sequences: Piece ids of each label, special ones included.
-            dropout: Least dropout rate of the encoder in training.
-
-        Returns:
-            *Shape:* (labels, width).
+        *Shape:* piece ids of each label, special ones included, to (labels, width).
 
         Raises:
             ValueError: SM110 without a label encoder.
@@ -149,14 +149,9 @@ class Gliner(nn.Module):
         return self.project_labels(self.pool_labels(sequences, dropout=dropout))
 
     def pool_labels(self, sequences: Sequence[ArrayLike], *, dropout: float = 0.0) -> Tensor:
-        """Compute the vectors of labels in the width of the label encoder.
+        """Compute the vectors of at least one label in the width of the label encoder.
 
-        Args:
-            sequences: Piece ids of each label, special ones included; at least one label.
-            dropout: Least dropout rate of the encoder in training.
-
-        Returns:
-            *Shape:* (labels, width of the label encoder).
+        *Shape:* as `encode_labels`, to (labels, width of the label encoder).
         """
         batch = PackedBatch.from_sequences(sequences, device=self.device)
         hidden = self.token_rep_layer.labels_encoder(batch, dropout=dropout)
@@ -197,11 +192,8 @@ class Gliner(nn.Module):
     ) -> Features:
         """Do as `encode` in a bi-encoder whose text encoder has been run elsewhere.
 
-        Args:
-            sequences: At least one.
-            pieces: Output of the text encoder for the pieces of each sequence's words. *Shape:*
-                (pieces, width of the encoder).
-            labels: The output of `encode_labels`, for all sequences. *Shape:* (labels, width).
+        ``pieces`` is its output for the pieces of each sequence's words, *Shape:* (pieces, width of
+        the encoder), and ``labels`` that of `encode_labels`, *Shape:* (labels, width).
         """
         pooling = self.config.subtoken_pooling
         words = []
@@ -214,15 +206,10 @@ class Gliner(nn.Module):
         return self._enhance(Features.with_shared_labels(torch.cat(words), counts, labels))
 
     def forward(self, features: Features) -> list[Tensor]:
-        """Score the spans, or the words, of sequences.
+        """Score the spans, or the words, of sequences: logits, one tensor per sequence.
 
-        Args:
-            features: The output of `encode`.
-
-        Returns:
-            Logits, one tensor per sequence. Span models: all spans up to the greatest width, in the
-            order of `span_layout`. *Shape:* (spans, labels). Token models: start, end, inside.
-            *Shape:* (words, labels, 3).
+        Span models score all spans up to the greatest width, in the order of `span_layout`,
+        *Shape:* (spans, labels); token models start, end and inside, *Shape:* (words, labels, 3).
         """
         words, counts, slices = features.words, features.word_counts, features.label_slices
         if self.config.is_token:
@@ -231,16 +218,10 @@ class Gliner(nn.Module):
         return self.span_rep_layer(words, counts, labels, slices, max_width=self.config.max_width)
 
     def score_spans(self, words: Tensor, labels: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
-        """Score single spans of one sequence, of any width. Needs a span scorer.
+        """Score single spans of one sequence, of any width; needs a span scorer.
 
-        Args:
-            words: Words of one sequence of `Features.split`. *Shape:* (words, width).
-            labels: Its labels. *Shape:* (labels, width).
-            starts: First word of each span. *Shape:* (spans,), int64.
-            ends: End of each span, exclusive. *Shape:* (spans,), int64.
-
-        Returns:
-            Logits. *Shape:* (spans, labels).
+        *Shape:* a pair of `Features.split`, first words and exclusive ends, two of (spans,), int64,
+        to logits, (spans, labels).
         """
         if not self.config.is_token:
             labels = self.prompt_rep_layer(labels)
@@ -261,10 +242,7 @@ class Gliner(nn.Module):
             for words, labels in features.split()
         ]
         words, labels = (torch.cat(parts) for parts in zip(*fused, strict=True))
-        ends = np.cumsum([len(part) for _, part in fused]).tolist()
-        slices = tuple(
-            slice(end - len(part), end) for end, (_, part) in zip(ends, fused, strict=True)
-        )
+        slices = consecutive_slices([len(part) for _, part in fused])
         return Features(words, features.word_counts, labels, slices)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ class SequenceBatch:
     Attributes:
         packed: The sequences.
         labels: Position of each label's vector in the packed batch. *Shape:* (labels,), int64.
-        label_counts: Number of labels of each sequence.
+        label_slices: Which of the labels belong to each sequence.
         pieces: Positions of the pieces that make up words. *Shape:* (pieces,), int64.
         words: Word of each of them, counted through the batch. *Shape:* (pieces,), int64.
         word_counts: Number of words of each sequence, those without pieces included.
@@ -53,7 +54,7 @@ class SequenceBatch:
 
     packed: PackedBatch
     labels: Tensor
-    label_counts: tuple[int, ...]
+    label_slices: tuple[slice, ...]
     pieces: Tensor
     words: Tensor
     word_counts: tuple[int, ...]
@@ -86,31 +87,24 @@ class SequenceBatch:
         return cls(
             packed=packed if device is None else packed.to(device),
             labels=_tensor(labels, device),
-            label_counts=tuple(len(sequence.label_positions) for sequence in sequences),
+            label_slices=consecutive_slices([len(one.label_positions) for one in sequences]),
             pieces=_tensor(pieces, device),
             words=_tensor(words, device),
             word_counts=word_counts,
         )
 
-    @property
-    def label_slices(self) -> tuple[slice, ...]:
-        """Which of the labels belong to each sequence."""
-        ends = np.cumsum(self.label_counts).tolist()
-        counts = zip(ends, self.label_counts, strict=True)
-        return tuple(slice(end - count, end) for end, count in counts)
+
+def consecutive_slices(lengths: Sequence[int]) -> tuple[slice, ...]:
+    """Return the slices of parts that lie one after the other."""
+    edges = np.cumsum([0, *lengths]).tolist()
+    return tuple(slice(start, end) for start, end in pairwise(edges))
 
 
 def pool_words(vectors: Tensor, words: Tensor, n_words: int, *, pooling: str) -> Tensor:
     """Pool the vectors of pieces into one vector per word; a word without pieces gets zeros.
 
-    Args:
-        vectors: Vectors of the pieces. *Shape:* (pieces, width).
-        words: Word of each piece. *Shape:* (pieces,), int64.
-        n_words: Number of words.
-        pooling: ``mean``, ``max``, or ``first`` and ``last``, with at most one piece per word.
-
-    Returns:
-        *Shape:* (n_words, width).
+    For ``first`` and ``last`` each word has at most one piece, see `choose_pieces`. *Shape:*
+    vectors, (pieces, width), and the word of each, (pieces,), int64, to (n_words, width).
     """
     zeros = vectors.new_zeros((n_words, vectors.shape[1]))
     if pooling == "mean":
@@ -123,14 +117,9 @@ def pool_words(vectors: Tensor, words: Tensor, n_words: int, *, pooling: str) ->
 
 
 def choose_pieces(words: Ints, pooling: str) -> NDArray[np.int64]:
-    """Find the pieces that contribute to their word's vector.
+    """Find the pieces that make their word's vector: all, or one for ``first`` and ``last``.
 
-    Args:
-        words: Word of each piece, never falling. *Shape:* (pieces,), int32.
-        pooling: For ``first`` and ``last`` one piece per word, otherwise all.
-
-    Returns:
-        Indices of pieces. *Shape:* (chosen,), int64.
+    *Shape:* word of each piece, never falling, (pieces,), to indices of pieces, (chosen,), int64.
     """
     changes = np.flatnonzero(np.diff(words))
     if pooling == "first" and len(words):

@@ -7,7 +7,7 @@ greatest width. A sequence of four words with spans of up to two words has the s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,13 +33,7 @@ def span_bounds(n_words: int, max_width: int) -> tuple[Indices, Indices]:
 def span_indices(starts: ArrayLike, ends: ArrayLike, n_words: int) -> Indices:
     """Return the index of each of these spans among all spans of their sequence.
 
-    Args:
-        starts: First word of each span. *Shape:* (spans,).
-        ends: End of each span, exclusive. *Shape:* (spans,).
-        n_words: Number of words of the sequence.
-
-    Returns:
-        *Shape:* (spans,), int64.
+    *Shape:* first words and exclusive ends, two of (spans,), to (spans,), int64.
     """
     first = np.asarray(starts, dtype=np.int64)
     wider = np.asarray(ends, dtype=np.int64) - first - 1
@@ -47,24 +41,10 @@ def span_indices(starts: ArrayLike, ends: ArrayLike, n_words: int) -> Indices:
     return wider * n_words - wider * (wider - 1) // 2 + first
 
 
-def width_blocks(lengths: Sequence[int], max_width: int) -> Iterator[tuple[slice, slice, slice]]:
-    """Iterate over the spans of a batch, one sequence and one width at a time.
-
-    Args:
-        lengths: Number of words of each sequence.
-        max_width: Most words of a span.
-
-    Yields:
-        Where the spans are, where their first words are, and where their last words are.
-    """
-    at, first = 0, 0
-    for n_words in lengths:
-        for wider in range(min(max_width, n_words)):
-            count = n_words - wider
-            yield (
-                slice(at, at + count),
-                slice(first, first + count),
-                slice(first + wider, first + n_words),
-            )
-            at += count
-        first += n_words
+def width_blocks(n_words: int, max_width: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Iterate over the widths: where their spans are, the first words of these, and the last."""
+    at = 0
+    for wider in range(min(max_width, n_words)):
+        count = n_words - wider
+        yield slice(at, at + count), slice(count), slice(wider, n_words)
+        at += count

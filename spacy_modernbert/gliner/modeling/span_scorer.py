@@ -69,35 +69,24 @@ class MlpMarker(nn.Module):
     def project_labels(self, labels: Tensor) -> Tensor:
         """Apply the outer layer to the labels.
 
-        Args:
-            labels: *Shape:* (labels, width).
-
-        Returns:
-            For each label its vector, its share of the bias, and its vector for the inner layer.
-            *Shape:* (labels, width + 1 + 4 x width).
+        *Shape:* (labels, width) to (labels, width + 1 + 4 x width): for each label its vector, its
+        share of the bias, and its vector for the inner layer.
         """
         outer = self.out_project.outer
         bias = labels @ outer.bias
         return torch.cat([labels, bias[:, None], labels @ outer.weight], dim=1)
 
-    def score_all(
-        self,
-        starts: Tensor,
-        ends: Tensor,
-        lengths: Sequence[int],
-        labels: Tensor,
-        slices: Sequence[slice],
-        max_width: int,
-    ) -> list[Tensor]:
-        """Score every span of every sequence; see `SpanScorer.forward`."""
-        if not torch.is_grad_enabled():
-            return self._score_by_width(starts, ends, lengths, labels, slices, max_width)
-        hidden = add_bounds(starts, ends, lengths, max_width, relu=True)
-        counts = [count_spans(n_words, max_width) for n_words in lengths]
-        if all(which == slices[0] for which in slices):
-            return list(self._score_hidden(hidden, labels[slices[0]]).split(counts))
-        sequences = zip(hidden.split(counts), slices, strict=True)
-        return [self._score_hidden(part, labels[which]) for part, which in sequences]
+    def score_all(self, starts: Tensor, ends: Tensor, labels: Tensor, max_width: int) -> Tensor:
+        """Score all spans of one sequence; without gradients, those of one width at a time.
+
+        *Shape:* two of (words, inner), (labels, ...) to (spans, labels).
+        """
+        if torch.is_grad_enabled():
+            return self._score_hidden(add_bounds(starts, ends, max_width, relu=True), labels)
+        scores = labels.new_empty((count_spans(len(starts), max_width), len(labels)))
+        for span, start, end in width_blocks(len(starts), max_width):
+            scores[span] = self._score_hidden((starts[start] + ends[end]).relu_(), labels)
+        return scores
 
     def score_spans(
         self, starts: Tensor, ends: Tensor, first: Tensor, last: Tensor, labels: Tensor
@@ -107,27 +96,6 @@ class MlpMarker(nn.Module):
         *Shape:* two of (words, inner), two of (spans,), (labels, ...) to (spans, labels).
         """
         return self._score_hidden((starts[first] + ends[last]).relu_(), labels)
-
-    def _score_by_width(
-        self,
-        starts: Tensor,
-        ends: Tensor,
-        lengths: Sequence[int],
-        labels: Tensor,
-        slices: Sequence[slice],
-        max_width: int,
-    ) -> list[Tensor]:
-        """Score the spans of one width of one sequence at a time, without gradients."""
-        sequences = zip(starts.split(list(lengths)), ends.split(list(lengths)), slices, strict=True)
-        scores = []
-        for start_part, end_part, which in sequences:
-            n_words, some = len(start_part), labels[which]
-            logits = labels.new_empty((count_spans(n_words, max_width), len(some)))
-            for span, start, end in width_blocks([n_words], max_width):
-                hidden = (start_part[start] + end_part[end]).relu_()
-                logits[span] = self._score_hidden(hidden, some)
-            scores.append(logits)
-        return scores
 
     def _score_hidden(self, hidden: Tensor, labels: Tensor) -> Tensor:
         """*Shape:* (spans, 4 x width), (labels, ...) to (spans, labels)."""
@@ -163,23 +131,9 @@ class LinearMarker(nn.Module):
         outer = self.out_project
         return torch.cat([(labels @ outer.bias)[:, None], labels @ outer.weight], dim=1)
 
-    def score_all(
-        self,
-        starts: Tensor,
-        ends: Tensor,
-        lengths: Sequence[int],
-        labels: Tensor,
-        slices: Sequence[slice],
-        max_width: int,
-    ) -> list[Tensor]:
-        """Score every span of every sequence; see `SpanScorer.forward`."""
-        sequences = zip(
-            starts.split(list(lengths)), ends.split(list(lengths)), lengths, slices, strict=True
-        )
-        return [
-            add_bounds(*self._score_words(start, end, labels[which]), [n], max_width, relu=False)
-            for start, end, n, which in sequences
-        ]
+    def score_all(self, starts: Tensor, ends: Tensor, labels: Tensor, max_width: int) -> Tensor:
+        """Score all spans of one sequence; see `MlpMarker.score_all`."""
+        return add_bounds(*self._score_words(starts, ends, labels), max_width, relu=False)
 
     def score_spans(
         self, starts: Tensor, ends: Tensor, first: Tensor, last: Tensor, labels: Tensor
@@ -226,22 +180,19 @@ class SpanScorer(nn.Module):
         Returns:
             One tensor per sequence, in the order of `span_layout`. *Shape:* (spans, labels).
         """
-        marker = self.span_rep_layer
+        marker, sizes = self.span_rep_layer, list(lengths)
         starts, ends = marker.project_words(words, lengths)
         projected = marker.project_labels(labels)
-        return marker.score_all(starts, ends, lengths, projected, slices, max_width)
+        sequences = zip(starts.split(sizes), ends.split(sizes), slices, strict=True)
+        return [
+            marker.score_all(first, last, projected[which], max_width)
+            for first, last, which in sequences
+        ]
 
     def score_spans(self, words: Tensor, labels: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
-        """Score single spans of one sequence, of any width.
+        """Score single spans of one sequence, of any width, by their exclusive ends.
 
-        Args:
-            words: *Shape:* (words, width).
-            labels: *Shape:* (labels, width).
-            starts: First word of each span. *Shape:* (spans,), int64.
-            ends: End of each span, exclusive. *Shape:* (spans,), int64.
-
-        Returns:
-            *Shape:* (spans, labels).
+        *Shape:* (words, width), (labels, width), two of (spans,), int64, to (spans, labels).
         """
         marker = self.span_rep_layer
         projected = marker.project_words(words, [len(words)])

@@ -64,36 +64,21 @@ class TokenScorer(nn.Module):
         ]
 
     def _score_sequence(
-        self,
-        part: Tensor,
-        factor: Tensor,
-        label_part: Tensor,
-        label_factor: Tensor,
-        of_pair: Tensor,
+        self, words: Tensor, factors: Tensor, labels: Tensor, label_factors: Tensor, of_pair: Tensor
     ) -> Tensor:
-        n_words, n_labels = len(part), len(label_part)
-        if n_words == 0 or n_labels == 0:
-            return part.new_zeros((n_words, n_labels, 3))
-        at_once = max(1, _PAIRS // n_words)
-        scores = [
-            self._score_pairs(part, factor, some, some_factor, of_pair)
-            for some, some_factor in zip(
-                torch.split(label_part, at_once), torch.split(label_factor, at_once), strict=True
-            )
-        ]
+        """Score the words of one sequence, some labels at a time."""
+        if len(words) == 0 or len(labels) == 0:
+            return words.new_zeros((len(words), len(labels), 3))
+        at_once = max(1, _PAIRS // len(words))
+        groups = zip(labels.split(at_once), label_factors.split(at_once), strict=True)
+        scores = [self._score_pairs(words, factors, *group, of_pair) for group in groups]
         return torch.cat(scores).transpose(0, 1)
 
     def _score_pairs(
-        self,
-        part: Tensor,
-        factor: Tensor,
-        label_part: Tensor,
-        label_factor: Tensor,
-        of_pair: Tensor,
+        self, words: Tensor, factors: Tensor, labels: Tensor, label_factors: Tensor, of_pair: Tensor
     ) -> Tensor:
         """*Shape:* (labels, words, 3)."""
-        products = label_factor[:, None] * factor
-        hidden = F.linear(products, of_pair)
-        hidden += part
-        hidden += label_part[:, None]
+        hidden = F.linear(label_factors[:, None] * factors, of_pair)
+        hidden += words
+        hidden += labels[:, None]
         return cast(Tensor, self.out_mlp.outer(self.out_mlp.dropout(hidden.relu_())))

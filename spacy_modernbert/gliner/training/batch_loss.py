@@ -28,17 +28,9 @@ def distillation_targets(
     weight: float = 1.0,
     max_pieces: int = GRADIENT_PIECES,
 ) -> list[TrainingSequence]:
-    """Replace the targets of sequences by the probabilities of the teacher.
+    """Replace the targets of sequences by the probabilities of the teacher, with one weight.
 
-    Args:
-        teacher: The frozen model.
-        sequences: The sequences.
-        label_texts: Bi-encoders: the label texts, which all sequences share.
-        weight: Weight of each target.
-        max_pieces: Most pieces that go through the network at a time.
-
-    Returns:
-        The sequences in the same order.
+    In a bi-encoder all sequences share the label texts.
     """
     distilled = list(sequences)
     with torch.no_grad():
@@ -58,7 +50,7 @@ def loss_scales(sequences: Sequence[TrainingSequence], config: LossConfig) -> tu
         return 1.0, 1.0
     scores = sum(one.targets.count for one in sequences)
     targets = [one.candidate_targets for one in sequences if one.candidate_targets is not None]
-    candidates = sum(int((one.weights > 0).sum()) for one in targets)
+    candidates = sum(np.count_nonzero(one.weights) for one in targets)
     return 1.0 / max(scores, 1), 1.0 / max(candidates, 1)
 
 
@@ -71,18 +63,10 @@ def batch_loss(
     *,
     dropout: float = 0.0,
 ) -> Tensor:
-    """Compute the loss of sequences that go through the network together.
+    """Compute the loss of one or more sequences that go through the network together.
 
-    Args:
-        model: The model.
-        sequences: The sequences; at least one.
-        config: The loss.
-        vectors: Bi-encoders: vectors of the labels of all sequences. *Shape:* (labels, width).
-        scales: The output of `loss_scales` for the whole batch.
-        dropout: Least dropout rate of the encoder in training.
-
-    Returns:
-        *Shape:* (), float32.
+    In a bi-encoder ``vectors`` are those of the labels of all sequences, *Shape:* (labels, width).
+    ``scales`` is the output of `loss_scales` for the whole batch. *Shape:* (), float32.
     """
     network = model.network
     features = network.encode([one.sequence for one in sequences], vectors, dropout=dropout)
@@ -91,11 +75,8 @@ def batch_loss(
     for (words, labels), one in zip(features.split(), sequences, strict=True):
         if one.candidates is None or one.candidate_targets is None or not len(one.candidates):
             continue
-        starts, ends = (
-            torch.from_numpy(bound.astype(np.int64)).to(words.device)
-            for bound in (one.candidates.starts, one.candidates.ends)
-        )
-        scores.append(network.score_spans(words, labels, starts, ends))
+        bounds = one.candidates.to_tensors(words.device)
+        scores.append(network.score_spans(words, labels, *bounds))
         targets.append(one.candidate_targets)
     if scores:
         loss = loss + scales[1] * _loss(scores, targets, config)

@@ -48,19 +48,10 @@ def collate(
     rng: np.random.Generator,
     max_words: int | None = None,
 ) -> list[TrainingSequence]:
-    """Make the sequences of a batch.
+    """Make the sequences of a batch: one per window, none for texts without words or labels.
 
-    Args:
-        model: The model.
-        texts: The texts.
-        samples: The labels of each. Labels that leave a text less than half a sequence are left
-            out.
-        config: The loss, for the weights of targets.
-        rng: The random generator.
-        max_words: Most words of a window. Default: as many as in the checkpoint's training.
-
-    Returns:
-        One per window; none for texts without words or labels.
+    Of the labels in ``samples`` those that leave a text less than half a sequence are left out. A
+    window has at most ``max_words`` words, by default as many as in the checkpoint's training.
     """
     builder = model.prompt_builder
     encoded = builder.encode([text.text.words for text in texts])
@@ -70,24 +61,18 @@ def collate(
             continue
         group = fit_labels(builder, sample.label_texts, len(pieces.ids))
         cut = cut_text(model, text.text, pieces, [group], max_words=max_words)
-        read = sample.first(len(group.labels))
+        labels = sample.labels[: len(group.labels)]
         for start, end in cut.bounds():
             sequence = builder.sequence(group.prompt, cut.pieces, start, end)
             part = _part(text, start, end)
-            collated.append(_add_targets(model, sequence, part, read.labels, config, rng))
+            collated.append(_add_targets(model, sequence, part, labels, config, rng))
     return collated
 
 
 def count_coverage(
     model: GlinerModel, texts: Sequence[AnnotatedText], *, max_words: int | None = None
 ) -> Coverage:
-    """Count the annotated spans that the model can learn, and those that it cannot.
-
-    Args:
-        model: The model.
-        texts: The texts.
-        max_words: Most words of a window. Default: as many as in the checkpoint's training.
-    """
+    """Count the annotated spans that the model can learn, and those that it cannot."""
     coverage = Coverage()
     builder = model.prompt_builder
     group = fit_labels(builder, ["label"], 0)
@@ -98,13 +83,11 @@ def count_coverage(
         starts, ends = [s.start for s in text.spans], [s.end for s in text.spans]
         for span, window in zip(text.spans, owners(windows, starts, ends), strict=True):
             if widest is not None and span.end - span.start > widest:
-                lost = coverage.too_wide
+                coverage.too_wide[span.label] += 1
             elif window < 0:
-                lost = coverage.cut
+                coverage.cut[span.label] += 1
             else:
                 coverage.learned += 1
-                continue
-            lost[span.label] = lost.get(span.label, 0) + 1
     return coverage
 
 

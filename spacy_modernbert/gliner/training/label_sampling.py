@@ -32,10 +32,6 @@ class LabelSample:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def first(self, count: int) -> LabelSample:
-        """Return only the first few."""
-        return LabelSample(self.labels[:count], self.label_texts[:count])
-
 
 def sample_labels(
     texts: Sequence[AnnotatedText],
@@ -44,17 +40,10 @@ def sample_labels(
     *,
     label_pool: Sequence[str] = (),
 ) -> list[LabelSample]:
-    """Draw the labels of each text of a batch.
+    """Draw the labels of each text of a batch, perhaps none.
 
-    Args:
-        texts: The batch.
-        config: How to draw.
-        rng: The random generator.
-        label_pool: Labels to draw from besides those of the batch, for texts that do not say
-            themselves which labels annotators looked for.
-
-    Returns:
-        One sample per text, perhaps without labels.
+    Texts that do not say themselves which labels annotators looked for get labels of the batch and
+    of ``label_pool``.
     """
     shared = list(dict.fromkeys([*(s.label for text in texts for s in text.spans), *label_pool]))
     drawn = (_draw(text, shared, config, rng) for text in texts)

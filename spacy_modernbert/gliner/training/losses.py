@@ -20,16 +20,7 @@ _EPS = 1e-6
 
 
 def element_losses(logits: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
-    """Compute the loss of each score.
-
-    Args:
-        logits: Scores, all finite. *Shape:* any.
-        targets: 0 to 1. The same shape.
-        config: The loss.
-
-    Returns:
-        The same shape.
-    """
+    """Compute the loss of each score, for targets of 0 to 1. *Shape:* any, any to the same."""
     if config.name == "dice":
         return _dice(logits, targets, config.gamma)
     if config.label_smoothing:
@@ -49,16 +40,10 @@ def total_loss(
     weights: Sequence[Tensor],
     config: LossConfig,
 ) -> Tensor:
-    """Add up the losses of sequences.
+    """Add up the losses of sequences, with a weight for each score.
 
-    Args:
-        logits: One tensor per sequence, of any shape.
-        targets: The same shapes.
-        weights: How much each score counts. The same shapes.
-        config: The loss. Its reduction is up to the caller, who may have more sequences.
-
-    Returns:
-        *Shape:* (), float32.
+    The reduction is up to the caller, who may have more sequences. *Shape:* one tensor per
+    sequence, of any shape, three times, to (), float32.
     """
     flat = [torch.cat([part.reshape(-1) for part in parts]) for parts in (logits, targets, weights)]
     return (element_losses(flat[0], flat[1], config) * flat[2]).sum()

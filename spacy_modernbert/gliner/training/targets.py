@@ -7,6 +7,7 @@ starts, ends or continues there. The targets of a sequence have the layout of th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -49,13 +50,13 @@ class Coverage:
     """
 
     learned: int = 0
-    too_wide: dict[str, int] = field(default_factory=dict)
-    cut: dict[str, int] = field(default_factory=dict)
+    too_wide: Counter[str] = field(default_factory=Counter)
+    cut: Counter[str] = field(default_factory=Counter)
 
     @property
     def lost(self) -> int:
         """All spans that cannot be learned."""
-        return sum(self.too_wide.values()) + sum(self.cut.values())
+        return self.too_wide.total() + self.cut.total()
 
 
 def make_targets(
@@ -110,21 +111,15 @@ def make_targets(
 
 
 def draw_weights(values: Floats, config: LossConfig, rng: np.random.Generator) -> Floats:
-    """Draw which elements count.
+    """Draw which elements count: 1 for those that do, 0 for the others.
 
-    Args:
-        values: Targets, 0 or 1. *Shape:* (spans, labels) or (words, labels, 3).
-        config: The share of negatives that count, and the unit in which they are left out.
-        rng: The random generator.
-
-    Returns:
-        1 where an element counts, 0 where it does not. The same shape.
+    *Shape:* targets, 0 or 1, (spans, labels) or (words, labels, 3), to the same.
     """
     if config.keep_negatives >= 1.0:
         return np.ones_like(values)
     axes: dict[Masking, tuple[int, ...]] = {
         "element": (),
-        "label": tuple(axis for axis in range(values.ndim) if axis != 1),
+        "label": (0, *range(2, values.ndim)),
         "span": tuple(range(1, values.ndim)),
     }
     # A label or span with any positive keeps all its elements. Those of the others are drawn one
@@ -135,15 +130,11 @@ def draw_weights(values: Floats, config: LossConfig, rng: np.random.Generator) -
 
 
 def _span_values(
-    spans: Sequence[AnnotatedSpan],
-    columns: Sequence[int],
-    n_words: int,
-    n_labels: int,
-    max_width: int,
+    spans: Sequence[AnnotatedSpan], columns: Sequence[int], n_words: int, n_labels: int, widest: int
 ) -> Floats:
     """*Shape:* (spans, labels)."""
-    values = np.zeros((count_spans(n_words, max_width), n_labels), dtype=np.float32)
-    fits = [(s, i) for s, i in zip(spans, columns, strict=True) if s.end - s.start <= max_width]
+    values = np.zeros((count_spans(n_words, widest), n_labels), dtype=np.float32)
+    fits = [(s, i) for s, i in zip(spans, columns, strict=True) if s.end - s.start <= widest]
     places = span_indices([s.start for s, _ in fits], [s.end for s, _ in fits], n_words)
     values[places, [i for _, i in fits]] = 1.0
     return values

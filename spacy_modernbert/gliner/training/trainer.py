@@ -40,9 +40,6 @@ class GlinerTrainer:
         config: How to train. Label texts and rehearsal are up to the caller.
         max_words: Most words of a window. Default: as many as in the checkpoint's training.
         max_pieces: Most pieces that go through the network at a time.
-
-    Attributes:
-        optimizer: The optimizer.
     """
 
     def __init__(
@@ -67,15 +64,7 @@ class GlinerTrainer:
         self.optimizer = Optimizer(groups, self.config.optimizer)
 
     def step(self, texts: Sequence[AnnotatedText], *, label_pool: Sequence[str] = ()) -> float:
-        """Learn from one batch.
-
-        Args:
-            texts: The batch.
-            label_pool: Labels to draw from; see `label_sampling.sample_labels`.
-
-        Returns:
-            The loss before the step.
-        """
+        """Learn from one batch, and return its loss before the step; see `accumulate`."""
         loss = self.accumulate(texts, label_pool=label_pool)
         self.update()
         return loss
@@ -87,15 +76,10 @@ class GlinerTrainer:
         label_pool: Sequence[str] = (),
         dropout: float | None = None,
     ) -> float:
-        """Add the gradient of one batch to those since the last update.
+        """Add the gradient of one batch to those since the last update, and return its loss.
 
-        Args:
-            texts: The batch.
-            label_pool: Labels to draw from; see `label_sampling.sample_labels`.
-            dropout: Least dropout rate of the encoder. Default: that of the config.
-
-        Returns:
-            The loss.
+        Labels are drawn from those of the batch and ``label_pool``, see `sample_labels`. The least
+        dropout rate of the encoder is that of the config unless given.
         """
         rng = self._next_batch()
         config = self.config.sampling
@@ -115,20 +99,11 @@ class GlinerTrainer:
         weight: float = 1.0,
         dropout: float | None = None,
     ) -> float:
-        """Add the gradient that holds the model to the scores of the teacher.
+        """Add the gradient that holds the model to the scores of the teacher; return the loss.
 
-        Both read the same labels, and the teacher's probabilities are the targets (arXiv
-        1606.09282). So the model keeps what it knows about labels that are not trained.
-
-        Args:
-            texts: Any texts; their annotation is ignored.
-            labels: Label texts that must not be forgotten; some are drawn.
-            teacher: The frozen model from before the training, of the same kind.
-            weight: Weight of this loss beside that of the annotation.
-            dropout: Least dropout rate of the encoder. Default: that of the config.
-
-        Returns:
-            The loss.
+        The teacher is the frozen model from before the training. Both read some of the same label
+        texts, and the teacher's probabilities are the targets (arXiv 1606.09282). So the model
+        keeps what it knows about labels that are not trained. The annotation is ignored.
         """
         rng = self._next_batch()
         distinct = list(dict.fromkeys(labels))
@@ -136,21 +111,14 @@ class GlinerTrainer:
         chosen = tuple(distinct[i] for i in drawn)
         samples = [LabelSample(chosen, chosen)] * len(texts)
         plain = [AnnotatedText(text.text, []) for text in texts]
+        made = self._collate(plain, samples, rng)
         sequences = distillation_targets(
-            teacher,
-            self._collate(plain, samples, rng),
-            chosen,
-            weight=weight,
-            max_pieces=self.max_pieces,
+            teacher, made, chosen, weight=weight, max_pieces=self.max_pieces
         )
         return self._add_gradients(sequences, samples, dropout)
 
     def update(self) -> float:
-        """Change the weights by the gradients that were added up.
-
-        Returns:
-            The length of the gradient before it was clipped; see `Optimizer.step`.
-        """
+        """Change the weights, and return the gradient's length before it was clipped."""
         return self.optimizer.step()
 
     def _next_batch(self) -> np.random.Generator:
@@ -163,14 +131,8 @@ class GlinerTrainer:
         samples: Sequence[LabelSample],
         rng: np.random.Generator,
     ) -> list[TrainingSequence]:
-        return collate(
-            self.model,
-            texts,
-            samples,
-            config=self.config.loss,
-            rng=rng,
-            max_words=self.max_words,
-        )
+        config, longest = self.config.loss, self.max_words
+        return collate(self.model, texts, samples, config=config, rng=rng, max_words=longest)
 
     def _add_gradients(
         self,

@@ -85,19 +85,22 @@ def doc_labels(doc: Doc) -> dict[str, str] | None:
     return None if own is None else read_labels(own)
 
 
+def group_by_labels(docs: Sequence[Doc]) -> dict[tuple[tuple[str, str], ...] | None, list[int]]:
+    """Group Docs that have the same labels and label texts of their own, or None: their indices."""
+    groups: dict[tuple[tuple[str, str], ...] | None, list[int]] = {}
+    for index, doc in enumerate(docs):
+        own = doc_labels(doc)
+        groups.setdefault(None if own is None else tuple(own.items()), []).append(index)
+    return groups
+
+
 def find_labels(
     examples: Iterable[Example], *, spans_key: str, table: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Collect the labels of examples.
+    """Collect the labels of examples, with their label texts.
 
-    Args:
-        examples: The examples.
-        spans_key: Group of ``doc.spans`` with the annotation.
-        table: Label texts of single labels.
-
-    Returns:
-        Label -> label text: that of ``doc._.gliner_labels`` if a Doc has labels of its own, else
-        the one that `readable_label_texts` makes of the label.
+    A label text is that of ``table``, that of ``doc._.gliner_labels`` if a Doc has labels of its
+    own, or the one that `readable_label_texts` makes of the label.
     """
     given: dict[str, str] = {}
     found: dict[str, None] = {}

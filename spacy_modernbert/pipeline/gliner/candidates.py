@@ -21,11 +21,6 @@ def candidate_spans(
 ) -> list[list[Bounds] | None]:
     """Return the candidate spans of each Doc, in tokens; None for all spans.
 
-    Args:
-        docs: The Docs.
-        candidates: Where the candidates come from.
-        name: Name of the component, for the message.
-
     Raises:
         ValueError: SM134 if a Doc does not have the group of spans.
     """

@@ -24,16 +24,16 @@ from ...gliner.inference.decoding import decode
 from ...gliner.inference.scored_spans import ScoredSpans
 from ...gliner.inference.sequences import SplitText
 from ...gliner.training.config import TrainingConfig
+from .. import serialization
 from ..checkpoint_model import CheckpointModel
 from ..error_handling import annotate_batch, annotate_stream
-from ..serialization import (
-    Writers,
-    component_from_bytes,
-    component_from_disk,
-    component_to_bytes,
-    component_to_disk,
+from .annotations import (
+    TrainingBatch,
+    find_labels,
+    group_by_labels,
+    install_extension,
+    read_examples,
 )
-from .annotations import EXTENSION, TrainingBatch, find_labels, install_extension, read_examples
 from .candidates import Candidates, candidate_spans
 from .config import GlinerPipeConfig, NewHeadConfig
 from .doc_words import DocSpans, DocWords
@@ -97,14 +97,10 @@ class GlinerPipe(TrainablePipe):
     @property
     def label_data(self) -> Labels:
         """The labels with their label texts, for ``initialize``."""
-        labels: Labels = self.cfg["labels"]
-        return labels
+        return self.cfg["labels"]
 
     def set_labels(self, labels: Labels) -> None:
-        """Replace all labels.
-
-        Args:
-            labels: A list of labels, or a mapping of each label to its label text.
+        """Replace all labels: a list of them, or a mapping of each to its label text.
 
         Raises:
             ValueError: E187, SM108, SM130 or SM131 if they can't be used.
@@ -114,11 +110,7 @@ class GlinerPipe(TrainablePipe):
         self.cfg["labels"] = dict(labels) if isinstance(labels, Mapping) else list(labels)
 
     def add_label(self, label: str, label_text: str | None = None) -> int:
-        """Add a label.
-
-        Args:
-            label: The label, as it is written on spans.
-            label_text: The text that the model reads. Default: the label itself.
+        """Add a label, with the text that the model reads, by default the label itself.
 
         Returns:
             1 if the label is new, 0 if the component has it already.
@@ -144,8 +136,7 @@ class GlinerPipe(TrainablePipe):
     ) -> Iterator[Doc]:
         """Annotate a stream of Docs, with the settings of this call that `predict` takes.
 
-        Yields:
-            The Docs in their order, without those that the error handler has taken.
+        Docs come in their order, without those that the error handler has taken.
         """
         annotate = partial(self._annotate, **settings)
         yield from annotate_stream(self, stream, annotate, batch_size=batch_size)
@@ -160,12 +151,8 @@ class GlinerPipe(TrainablePipe):
     ) -> list[DocSpans]:
         """Find the spans of Docs, and leave the Docs as they are.
 
-        Args:
-            docs: The Docs.
-            labels: Labels of this call, in place of the component's. The labels of a single Doc, in
-                ``doc._.gliner_labels``, win over both.
-            threshold: Threshold of this call; labels with a threshold of their own keep it.
-            label_thresholds: Thresholds of single labels of this call, in place of the component's.
+        Settings of this call replace those of the component; a label with a threshold of its own
+        keeps it. The labels of a single Doc, in ``doc._.gliner_labels``, come before both.
 
         Raises:
             ValueError: E143 without labels, SM065 if a setting is out of range.
@@ -174,12 +161,12 @@ class GlinerPipe(TrainablePipe):
         words = [DocWords.read(doc, config.words) for doc in docs]
         texts = self._texts(docs, words, config)
         found: dict[int, DocSpans] = {}
-        for label_texts, members in self._group_by_labels(docs, labels):
+        for own, members in group_by_labels(docs).items():
+            label_texts = self._read_labels(labels) if own is None else dict(own)
             scored = self._score([texts[i] for i in members], label_texts, config)
             for i, one in zip(members, scored, strict=True):
-                kept = decode(
-                    one, nested=config.decoding == "nested", multi_label=config.multi_label
-                )
+                nested, multi_label = config.decoding == "nested", config.multi_label
+                kept = decode(one, nested=nested, multi_label=multi_label)
                 found[i] = words[i].spans(kept, list(label_texts))
         return [found[i] for i in range(len(docs))]
 
@@ -196,9 +183,15 @@ class GlinerPipe(TrainablePipe):
             group = SpanGroup(doc, name=key, spans=spans)
             group.attrs["scores"], group.attrs["chars"] = found.scores, found.chars
             doc.spans[key] = group
-            if self.cfg["annotate_ents"]:
-                best_first = (-found.scores).argsort(kind="stable").tolist()
-                self._set_ents(doc, [spans[i] for i in best_first])
+            if not self.cfg["annotate_ents"]:
+                continue
+            best_first = (-found.scores).argsort(kind="stable").tolist()
+            entities = [] if self.cfg["overwrite"] else list(doc.ents)
+            kept = self.ents_filter(entities, [spans[i] for i in best_first])
+            try:
+                doc.ents = sorted(kept)
+            except ValueError as error:
+                raise ValueError(SpacyErrors.E854) from error
 
     def initialize(
         self,
@@ -216,11 +209,8 @@ class GlinerPipe(TrainablePipe):
         Args:
             get_examples: Returns the examples, each time it is called.
             nlp: The pipeline.
-            labels: Labels in place of the configured ones. Without either, those of the examples,
-                with label texts made of their names.
-            new_head: Encoders, and the new, untrained head that they get: see `NewHeadConfig`.
-                Without an encoder, the checkpoint that is loaded, or that the config names, is
-                kept.
+            labels: Labels in place of the configured ones. Without either, those of the examples.
+            new_head: Settings of a new, untrained head: see `NewHeadConfig`.
             phrases: Label to phrasings, of which one is drawn each time, besides those of
                 ``training.sampling``; not saved with the pipeline.
 
@@ -322,21 +312,22 @@ class GlinerPipe(TrainablePipe):
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """Return the component as bytes: ``cfg``, ``vocab``, ``model``, ``label_vectors``."""
-        return component_to_bytes(self, exclude, self._parts(exclude))
+        return serialization.component_to_bytes(self, exclude, self._parts(exclude))
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "GlinerPipe":
         """Load what `to_bytes` returned, into a component of the same config."""
-        component_from_bytes(self, bytes_data, exclude, {VECTORS: self._load_label_vectors})
+        readers = {VECTORS: self._load_label_vectors}
+        serialization.component_from_bytes(self, bytes_data, exclude, readers)
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Write a folder; its ``model`` is a GLiNER checkpoint like any other."""
-        component_to_disk(self, path, exclude, self._parts(exclude), [VECTORS])
+        serialization.component_to_disk(self, path, exclude, self._parts(exclude), [VECTORS])
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "GlinerPipe":
         """Load the folder that `to_disk` wrote, into a component of the same config."""
         readers = {} if "model" in exclude else {VECTORS: self._load_label_vectors}
-        component_from_disk(self, path, exclude, readers)
+        serialization.component_from_disk(self, path, exclude, readers)
         return self
 
     def changed_settings(self) -> dict[str, Any]:
@@ -357,10 +348,8 @@ class GlinerPipe(TrainablePipe):
         return GlinerPipeConfig.read({**self.cfg, **given}, path=f"components.{self.name}")
 
     def _read(self, examples: Iterable[Example]) -> TrainingBatch:
-        cfg = self.cfg
-        return read_examples(
-            examples, cfg["labels"], spans_key=cfg["spans_key"], words=cfg["words"]
-        )
+        labels, key, words = (self.cfg[name] for name in ("labels", "spans_key", "words"))
+        return read_examples(examples, labels, spans_key=key, words=words)
 
     def _texts(
         self, docs: Sequence[Doc], words: Sequence[DocWords], config: GlinerPipeConfig
@@ -376,26 +365,16 @@ class GlinerPipe(TrainablePipe):
         parts = zip(words, candidates, vectors, strict=True)
         return [own.text(spans, known) for own, spans, known in parts]
 
-    def _group_by_labels(
-        self, docs: Sequence[Doc], labels: Labels | None
-    ) -> list[tuple[dict[str, str], list[int]]]:
-        """Group Docs that are read with the same labels: label -> label text, and Doc indices."""
-        shared: list[int] = []
-        own: dict[tuple[tuple[str, str], ...], list[int]] = {}
-        for index, doc in enumerate(docs):
-            doc_labels = getattr(doc._, EXTENSION)
-            if doc_labels is None:
-                shared.append(index)
-            else:
-                own.setdefault(tuple(read_labels(doc_labels).items()), []).append(index)
-        groups = [(dict(pairs), members) for pairs, members in own.items()]
-        if not shared:
-            return groups
-        if labels is None:
-            self._require_labels()
-            self._check_threshold_names()
-            labels = self.cfg["labels"]
-        return [*groups, (read_labels(labels), shared)]
+    def _read_labels(self, labels: Labels | None) -> dict[str, str]:
+        """Return the label texts of a call, or else the component's, by label."""
+        if labels is not None:
+            return read_labels(labels)
+        self._require_labels()
+        names = (self.labels, tuple(self.cfg["label_thresholds"]))
+        if names != self._checked_names:
+            self._checked_names = names
+            warn_of_unknown_thresholds(*names)
+        return read_labels(self.cfg["labels"])
 
     def _score(
         self, texts: list[SplitText], label_texts: Mapping[str, str], config: GlinerPipeConfig
@@ -412,33 +391,15 @@ class GlinerPipe(TrainablePipe):
             on_overflow=config.on_overflow,
             device=config.device,
         )
-        scored: list[ScoredSpans] = self.model.predict(inputs)
-        return scored
-
-    def _set_ents(self, doc: Doc, spans: list[Span]) -> None:
-        entities = [] if self.cfg["overwrite"] else list(doc.ents)
-        kept = self.ents_filter(entities, spans)
-        try:
-            doc.ents = sorted(kept)
-        except ValueError as error:
-            raise ValueError(SpacyErrors.E854) from error
-
-    def _check_threshold_names(self) -> None:
-        """Compare the names in ``label_thresholds`` with the labels, if either has changed."""
-        names = (self.labels, tuple(self.cfg["label_thresholds"]))
-        if names != self._checked_names:
-            self._checked_names = names
-            warn_of_unknown_thresholds(*names)
+        return self.model.predict(inputs)
 
     def _label_texts(self) -> list[str]:
         return list(read_labels(self.cfg["labels"]).values())
 
-    def _parts(self, exclude: Iterable[str]) -> Writers:
-        if "model" in exclude or not self.model.checkpoint.config.is_bi:
+    def _parts(self, exclude: Iterable[str]) -> serialization.Writers:
+        if "model" in exclude or not (gliner := self.model.checkpoint).config.is_bi:
             return {}
-        return {
-            VECTORS: partial(label_vectors_to_bytes, self.model.checkpoint, self._label_texts())
-        }
+        return {VECTORS: partial(label_vectors_to_bytes, gliner, self._label_texts())}
 
     def _load_label_vectors(self, data: bytes, source: object) -> None:
         load_label_vectors(self.model.checkpoint, data, source)

@@ -50,7 +50,8 @@ class MixedCorpus:
         size: Examples of an epoch; 0: as many as there are Docs.
         spans_key: Group of ``doc.spans`` with the annotation, if it is not in ``doc.ents``.
         lower: Share of the Docs that are lowercased.
-        shuffle: Whether Docs are drawn at random. If not, each comes once, in order.
+        shuffle: Whether Docs are drawn at random. If not, each comes once, in order, as for a
+            development set.
         seed: Seed of everything that is drawn.
     """
 
@@ -127,17 +128,9 @@ def make_mixed_corpus(
     shuffle: bool = True,
     seed: int = 0,
 ) -> Callable[[Language], Iterator[Example]]:
-    """Make a reader that draws from several corpora.
+    """Make a reader that draws from several corpora; `MixedCorpus` describes the settings.
 
-    Args:
-        sources: Settings of a `Source` for each name: ``path``, ``weight``, ``labels``,
-            ``limit``.
-        size: Examples of an epoch; 0: as many as there are Docs.
-        spans_key: Group of ``doc.spans`` with the annotation, if it is not in ``doc.ents``.
-        lower: Share of the Docs that are lowercased.
-        shuffle: Whether Docs are drawn at random. If not, each comes once, in order, as for a
-            development set.
-        seed: Seed of everything that is drawn.
+    For each name ``sources`` has the settings of a `Source`.
 
     Raises:
         ValueError: SM151 if a source can't be used.

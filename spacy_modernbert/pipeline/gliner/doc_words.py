@@ -89,11 +89,9 @@ class DocWords:
     def text(
         self, candidates: Iterable[tuple[int, int]] | None = None, vectors: Tensor | None = None
     ) -> SplitText:
-        """Return what the model reads.
+        """Return what the model reads, given the only spans to score, in tokens, if not all.
 
-        Args:
-            candidates: First token and end of the only spans to score; None for all spans.
-            vectors: Vectors of the words' pieces, if the shared encoder has computed them.
+        ``vectors`` are those of the words' pieces, if the shared encoder has computed them.
         """
         spans = None if candidates is None else self._candidates(candidates)
         return SplitText(self.words, self.breaks, spans, vectors)

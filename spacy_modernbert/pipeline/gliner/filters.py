@@ -9,14 +9,9 @@ from spacy.util import registry
 
 
 def highest_score_filter(entities: Iterable[Span], spans: Iterable[Span]) -> list[Span]:
-    """Keep the entities of a Doc, and add spans that overlap with none of those kept so far.
+    """Keep the entities of a Doc, and add new spans that overlap with none of those kept so far.
 
-    Args:
-        entities: Entities, without overlaps.
-        spans: New spans, best first, as ``gliner`` passes them.
-
-    Returns:
-        Spans without overlaps.
+    Entities have no overlaps; spans come best first, as ``gliner`` passes them.
     """
     kept: list[Span] = []
     taken: set[int] = set()

@@ -27,11 +27,7 @@ def put_new_head(
 ) -> None:
     """Put an untrained head on an encoder, in place of the network that the model has.
 
-    Args:
-        model: The model of a ``gliner`` component.
-        encoder: Folder or hub name of the text encoder.
-        config: Names the label encoder of a bi-encoder, and describes the head.
-        label_texts: What the model will read for labels.
+    The encoder is a folder or hub name; ``label_texts`` are those that the model will read.
 
     Raises:
         ValueError: SM154 if this head can't start from similarity.
@@ -56,13 +52,9 @@ def put_new_head(
 
 
 def check_labels(examples: Iterable[Example], labels: Iterable[str], *, spans_key: str) -> None:
-    """Refuse labels that do not occur in any annotation.
+    """Refuse labels of the component that do not occur in any annotation.
 
-    Args:
-        examples: The examples. Those without annotation are ignored. One with labels of its own
-            ends the check.
-        labels: Names of the component's labels.
-        spans_key: Group of ``doc.spans`` with the annotation.
+    Examples without annotation are ignored. One with labels of its own ends the check.
 
     Raises:
         ValueError: SM155 if spans are annotated, but none of them has any of the labels.

@@ -48,9 +48,7 @@ class ComponentTrainer:
     ) -> None:
         """Forget an earlier training, and look up the length of this one.
 
-        Args:
-            nlp: The pipeline.
-            phrases: Phrasings of labels for this training, besides those of the config.
+        ``phrases`` are phrasings of labels for this training, besides those of the config.
         """
         self._trainer, self._teacher = None, None
         self._phrases = phrases or {}
@@ -59,15 +57,7 @@ class ComponentTrainer:
     def accumulate(
         self, texts: Sequence[AnnotatedText], component: GlinerPipeConfig, *, drop: float
     ) -> float:
-        """Add up the gradients of a batch, those of rehearsal included.
-
-        Args:
-            texts: The annotated texts.
-            component: The component's settings.
-            drop: Dropout rate of ``[training]``.
-
-        Returns:
-            The loss.
+        """Add up the gradients of a batch, those of rehearsal included, and return the loss.
 
         Raises:
             ValueError: SM153 if the text encoder is the shared one and not frozen.
@@ -84,19 +74,7 @@ class ComponentTrainer:
     def rehearse(
         self, texts: Sequence[SplitText], component: GlinerPipeConfig, *, drop: float
     ) -> float:
-        """Add up the gradients that hold the model to its predictions from before the training.
-
-        Args:
-            texts: Any texts.
-            component: The component's settings.
-            drop: Dropout rate of ``[training]``.
-
-        Returns:
-            The loss.
-
-        Raises:
-            ValueError: SM153 if the text encoder is the shared one and not frozen.
-        """
+        """Hold the model to its predictions from before the training; as `accumulate`."""
         trainer, rehearsal = self._prepare(component), self.config.rehearsal
         return trainer.rehearse(
             [AnnotatedText(text, []) for text in texts],
@@ -107,11 +85,7 @@ class ComponentTrainer:
         )
 
     def step(self, sgd: Optimizer) -> None:
-        """Change the weights by the gradients that were added up.
-
-        Args:
-            sgd: The optimizer of ``[training]``, for components that are set to use it.
-        """
+        """Change the weights by the gradients; with ``sgd`` if the config says so."""
         trainer = self._trainer
         if trainer is None:
             return
