@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 import numpy as np
 
@@ -20,9 +20,8 @@ EVALUATIONS = 4
 def fine_tune(
     trainer: SentenceEncoderTrainer,
     support: SupportSet,
-    steps: Iterable[int],
+    steps: Collection[int],
     *,
-    total: int,
     multi_label: bool,
     head: HeadConfig,
     evaluator: Evaluator | None = None,
@@ -33,7 +32,6 @@ def fine_tune(
         trainer: Trains the encoder.
         support: The texts, all of which can be encoded.
         steps: Yields the numbers of the steps, from 0.
-        total: Number of steps.
         multi_label: Whether a text can have several labels.
         head: How heads are fitted to choose a weight interpolation.
         evaluator: Evaluates the encoder at the start, after each quarter and at the end; the best
@@ -48,7 +46,7 @@ def fine_tune(
     best = BestCheckpoint(trainer, evaluator)
     size = config.batch_size or len(support)
     for step in steps:
-        if step * EVALUATIONS % total < EVALUATIONS:
+        if step * EVALUATIONS % len(steps) < EVALUATIONS:
             best.evaluate()
         trainer.step(*support.draw(size, labels, without=held_out))
     if held_out.any():

@@ -90,3 +90,11 @@ def contrastive_loss(
 
 
 LOSSES: dict[str, Loss] = {"cosine": cosine_loss, "supcon": contrastive_loss}
+
+
+def loss_and_gradient(name: str, vectors: Tensor, targets: Tensor) -> tuple[float, Tensor]:
+    """Return a loss of `LOSSES`, and its gradient to vectors, *shape* (texts, width)."""
+    vectors = vectors.detach().requires_grad_()
+    loss = LOSSES[name](vectors, targets)
+    (gradient,) = torch.autograd.grad(loss, vectors)
+    return float(loss.detach()), gradient
