@@ -41,7 +41,14 @@ from ..serialization import (
 )
 from ..training_steps import planned_steps
 from .config import LearningSettings, SetfitTextcatConfig
-from .examples import EXAMPLE_BATCH, Cats, check_cats, label_matrix, read_given, select_annotated
+from .examples import (
+    EXAMPLE_BATCH,
+    check_cats,
+    check_positive_label,
+    label_matrix,
+    read_given,
+    select_annotated,
+)
 from .learner import HEAD, SUPPORT, SetfitLearner
 
 
@@ -171,7 +178,7 @@ class SetfitTextcat(TrainablePipe):
         They replace the texts that are there, or join them if not ``clear``.
         """
         given = read_given(examples)
-        self._check_cats(cats for _, cats in given)
+        check_cats((cats for _, cats in given), multi_label=self.cfg["multi_label"])
         for label in dict.fromkeys(label for _, cats in given for label in cats):
             self.add_label(label)
         settings = self._learning()
@@ -181,14 +188,10 @@ class SetfitTextcat(TrainablePipe):
         self.learner.warn_of_conflicts()
 
     def fit_classifier(self) -> Classifier:
-        """Fit the classifier to the support set, and to the names of labels without examples.
+        """Fit the classifier; see `SetfitLearner.fit_classifier`.
 
         `predict`, `fit`, `to_disk` and `to_bytes` do so whenever weights, texts or labels have
         changed since the last time.
-
-        Raises:
-            ValueError: SM210 or SM211 where no classifier can be fitted, SM231 where the examples
-                of a loaded one were not kept.
         """
         return self.learner.fit_classifier(self._learning())
 
@@ -212,13 +215,15 @@ class SetfitTextcat(TrainablePipe):
         """
         validate_get_examples(get_examples, "SetfitTextcat.initialize")
         if labels is None:
-            self._check_cats(example.reference.cats for example in get_examples())
+            cats = (example.reference.cats for example in get_examples())
+            check_cats(cats, multi_label=self.cfg["multi_label"])
             found = (label for example in get_examples() for label in example.reference.cats)
             labels = list(dict.fromkeys(found))
         for label in labels:
             self.add_label(label)
         self._check_classes()
-        self._set_positive_label(positive_label)
+        check_positive_label(positive_label, self.label_data)
+        self.cfg["positive_label"] = positive_label
         self.model.initialize(X=[eg.predicted for eg in islice(get_examples(), 10)])
         self._planned_steps = planned_steps(nlp)
         settings = self._learning()
@@ -239,25 +244,21 @@ class SetfitTextcat(TrainablePipe):
         """
         docs = list(docs)
         self._require_labels()
-        settings, classifier = self.settings, self.classifier
+        settings, classifier = self._learning(), self.classifier
         # Between an update and its step, the last classifier serves other components.
         if classifier is None or not self.learner.source.has_gradients:
-            classifier = self.learner.current_classifier(self._learning())
+            classifier = self.learner.current_classifier(settings)
         scores = np.zeros((len(docs), len(self.labels)), dtype=np.float32)
         full = [i for i, doc in enumerate(docs) if doc.text.strip()]
         if not full:
             return scores
         vectors = self._vectors([docs[i] for i in full])
-        found = classifier.head.probabilities(vectors)
-        names = list(classifier.labels)
-        if settings.abstain_label is not None:
-            found = with_abstention(
-                found,
-                self._distances(vectors, classifier),
-                settings.abstain_threshold,
-                multi_label=settings.multi_label,
-            )
-            names.append(settings.abstain_label)
+        found, names = classifier.head.probabilities(vectors), list(classifier.labels)
+        if settings.flat.abstain_label is not None:
+            names.append(settings.flat.abstain_label)
+            distances = self._distances(vectors, classifier)
+            threshold, multi_label = settings.flat.abstain_threshold, settings.flat.multi_label
+            found = with_abstention(found, distances, threshold, multi_label=multi_label)
         scores[np.ix_(full, [self.labels.index(name) for name in names])] = found
         return scores
 
@@ -299,7 +300,8 @@ class SetfitTextcat(TrainablePipe):
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, "SetfitTextcat.update")
-        self._check_cats(example.reference.cats for example in examples)
+        cats = (example.reference.cats for example in examples)
+        check_cats(cats, multi_label=self.cfg["multi_label"])
         settings = self._learning()
         labels = label_matrix(read_given(examples), settings)
         if np.isnan(labels).all():
@@ -386,11 +388,9 @@ class SetfitTextcat(TrainablePipe):
 
     def change_settings(self, changes: dict[str, Any]) -> None:
         """Take in settings that were saved because they are not those of the config."""
-        training, head = changes.pop("training", None), changes.pop("head", None)
-        if training is not None:
-            self.training_config = SetfitTrainingConfig.read(training, path="training")
-        if head is not None:
-            self.head_config = HeadConfig.read(head, path="head")
+        training = changes.pop("training", self.training_config)
+        self.training_config = SetfitTrainingConfig.read(training, path="training")
+        self.head_config = HeadConfig.read(changes.pop("head", self.head_config), path="head")
         self.cfg.update(changes)
         for label in self.labels:
             self.vocab.strings.add(label)
@@ -429,18 +429,6 @@ class SetfitTextcat(TrainablePipe):
     def _load_support(self, data: bytes, source: object) -> None:
         self.learner.load_support(data, self._learning(), source=source)
 
-    def _check_cats(self, annotations: Iterable[Cats]) -> None:
-        for cats in annotations:
-            check_cats(cats, multi_label=self.cfg["multi_label"])
-
     def _check_classes(self) -> None:
         if len(self.label_data) == 1 and not self.cfg["multi_label"]:
             raise ValueError(SpacyErrors.E867)
-
-    def _set_positive_label(self, label: str | None) -> None:
-        labels = self.label_data
-        if label is not None and label not in labels:
-            raise ValueError(SpacyErrors.E920.format(pos_label=label, labels=labels))
-        if label is not None and len(labels) != 2:
-            raise ValueError(SpacyErrors.E919.format(pos_label=label, labels=labels))
-        self.cfg["positive_label"] = label

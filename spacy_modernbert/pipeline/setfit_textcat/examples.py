@@ -23,18 +23,27 @@ Given: TypeAlias = Any
 EXAMPLE_BATCH = 1000
 
 
-def check_cats(cats: Cats, *, multi_label: bool) -> None:
-    """Check that a classifier can learn from annotation.
+def check_cats(annotations: Iterable[Cats], *, multi_label: bool) -> None:
+    """Check that a classifier can learn from the annotation of texts.
 
     Raises:
         ValueError: E851 where a value is neither 0 nor 1, E895 where a text has several labels
             and may have one only.
     """
-    for value in cats.values():
-        if value not in (0.0, 1.0):
-            raise ValueError(SpacyErrors.E851.format(val=value))
-    if not multi_label and list(cats.values()).count(1.0) > 1:
-        raise ValueError(SpacyErrors.E895.format(value=dict(cats)))
+    for cats in annotations:
+        for value in cats.values():
+            if value not in (0.0, 1.0):
+                raise ValueError(SpacyErrors.E851.format(val=value))
+        if not multi_label and list(cats.values()).count(1.0) > 1:
+            raise ValueError(SpacyErrors.E895.format(value=dict(cats)))
+
+
+def check_positive_label(label: str | None, labels: Sequence[str]) -> None:
+    """Check that a label, if any, is one of two; ValueError E919 or E920 where it is not."""
+    if label is not None and label not in labels:
+        raise ValueError(SpacyErrors.E920.format(pos_label=label, labels=labels))
+    if label is not None and len(labels) != 2:
+        raise ValueError(SpacyErrors.E919.format(pos_label=label, labels=labels))
 
 
 def read_given(examples: Iterable[Given]) -> list[tuple[Text, Cats]]:

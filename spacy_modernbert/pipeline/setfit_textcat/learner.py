@@ -14,8 +14,7 @@ from ...setfit.arrays import LabelMatrix
 from ...setfit.head.classifier import Classifier
 from ...setfit.head.head import fit_head
 from ...setfit.head.prototypes import make_prototypes
-from ...setfit.training.best_checkpoint import Evaluation, Evaluator, evaluate_scores
-from ...setfit.training.fine_tuning import fine_tune
+from ...setfit.training.fine_tuning import Evaluation, Evaluator, evaluate_scores, fine_tune
 from ...setfit.training.support_set import SupportSet
 from ...setfit.training.templates import label_texts
 from ..checkpoint_model import CheckpointModel

@@ -68,13 +68,8 @@ def contrastive_loss(
     Each text has to tell the texts that share a label with it from all others. Texts that share
     more labels count more.
 
-    Args:
-        vectors: Sentence vectors. *Shape:* (texts, width).
-        targets: As for `cosine_loss`.
-        temperature: A lower one makes near misses count more.
-
-    Returns:
-        *Shape:* (), 0 where no text has a partner.
+    A lower temperature makes near misses count more. For arguments and shapes see `cosine_loss`;
+    the loss is 0 where no text has a partner.
     """
     units = F.normalize(vectors, dim=1)
     counts = ~targets.isnan()
