@@ -77,9 +77,9 @@ def test_parts_are_encoded_twice_with_the_same_dropout(checkpoint, topics):
 def test_piece_embeddings_stay_unless_wanted(any_folder, topics):
     for freeze in (True, False):
         model = load_sentence_encoder(any_folder)
-        before = model.word_embeddings.weight.detach().clone()
+        before = model.encoder.input_embeddings.weight.detach().clone()
         train(model, topics, config(freeze=("embeddings",) * freeze, learn_rate=1e-3), steps=2)
-        assert torch.equal(model.word_embeddings.weight, before) == freeze
+        assert torch.equal(model.encoder.input_embeddings.weight, before) == freeze
 
 
 def test_the_learn_rate_rises_and_falls():

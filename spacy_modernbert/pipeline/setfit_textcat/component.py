@@ -21,14 +21,14 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 
 from ...errors import Errors
-from ...setfit.arrays import Floats, LabelMatrix
+from ...setfit.arrays import Floats
 from ...setfit.checkpoint.import_setfit import load_setfit
 from ...setfit.head.abstention import with_abstention
 from ...setfit.head.classifier import Classifier
 from ...setfit.head.config import HeadConfig
 from ...setfit.head.prototypes import abstain_scores
 from ...setfit.training.config import SetfitOptimizerConfig, SetfitTrainingConfig
-from ...setfit.training.losses import LOSSES, similarities
+from ...setfit.training.losses import loss_and_gradient, similarities
 from ...setfit.training.support_set import SupportSet
 from ..checkpoint_model import CheckpointModel
 from ..error_handling import annotate_batch, annotate_stream
@@ -40,33 +40,26 @@ from ..serialization import (
     component_to_disk,
 )
 from ..training_steps import planned_steps
-from .config import SetfitTextcatConfig
+from .config import LearningSettings, SetfitTextcatConfig
 from .examples import (
     EXAMPLE_BATCH,
-    Cats,
-    Text,
     check_cats,
+    check_positive_label,
     label_matrix,
     read_given,
     select_annotated,
 )
-from .learner import HEAD, SUPPORT, LearningSettings, SetfitLearner
+from .learner import HEAD, SUPPORT, SetfitLearner
 
 
 class SetfitTextcat(TrainablePipe):
     """Predicts the category of a Doc from a few texts of each, and writes it to ``doc.cats``.
 
-    Args:
-        vocab: The shared vocabulary.
-        model: Docs to one vector each, such as ``spacy_modernbert.SentenceEncoder.v1``.
-        name: Name of the component.
-        settings: The flat settings. They are kept in ``cfg``, and may be changed at any time.
-        training: How the encoder is trained.
-        head: How the classifier is fitted.
-        scorer: Scores the predictions.
+    See `make_setfit_textcat` for the arguments.
 
     Attributes:
-        training_config: How the next training goes. It may be replaced as a whole.
+        cfg: The flat settings, which may be changed at any time, and the labels.
+        training_config: How the encoder is trained next. It may be replaced as a whole.
         head_config: How the next classifier is fitted. It may be replaced as a whole.
         learner: What was learned: texts, weights, and the classifier.
     """
@@ -106,13 +99,9 @@ class SetfitTextcat(TrainablePipe):
 
     @property
     def settings(self) -> SetfitTextcatConfig:
-        """The flat settings as they are now.
-
-        Raises:
-            ValueError: SM065 where one is out of range.
-        """
-        names = SetfitTextcatConfig.model_fields
-        return SetfitTextcatConfig.read({n: self.cfg[n] for n in names}, path="")
+        """The flat settings as they are now; ValueError SM065 where one is out of range."""
+        values = {name: self.cfg[name] for name in SetfitTextcatConfig.model_fields}
+        return SetfitTextcatConfig.read(values, path="")
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -126,13 +115,9 @@ class SetfitTextcat(TrainablePipe):
         return list(self.cfg["labels"])
 
     def add_label(self, label: str) -> int:
-        """Add a label. Until it has examples, its name stands in for them.
+        """Add a label, and return 1, or 0 if it is there already.
 
-        Args:
-            label: The label.
-
-        Returns:
-            1 if it is new, 0 if it is there already.
+        Until a label has examples, its name stands in for them.
         """
         if not isinstance(label, str):
             raise ValueError(SpacyErrors.E187)
@@ -175,42 +160,38 @@ class SetfitTextcat(TrainablePipe):
         self.set_support(examples, clear=False)
         self._require_labels()
         self._check_classes()
-        configured = self.training_config.optimizer.total_steps
-        total = (configured or SetfitOptimizerConfig().total_steps or 0) if steps is None else steps
-        if total and self.learner.trains_encoder(self._learning()):
+        settings = self._learning()
+        if steps is None:
+            configured = self.training_config.optimizer.total_steps
+            steps = configured or SetfitOptimizerConfig().total_steps or 0
+        if steps and self.learner.trains_encoder(settings):
             from tqdm import tqdm  # type: ignore[import-untyped]
 
-            bar = tqdm(range(total), desc=self.name, unit="step", disable=not progress_bar)
-            evaluation = self._annotated(read_given(dev))
-            self.learner.train(bar, self._learning(), total=total, dev=evaluation)
-        self.learner.end_training(self._learning())
+            bar = tqdm(range(steps), desc=self.name, unit="step", disable=not progress_bar)
+            self.learner.train(bar, settings, dev=select_annotated(read_given(dev), settings))
+        self.learner.end_training(settings)
         return self
 
     def set_support(self, examples: Iterable[Any], *, clear: bool = True) -> None:
-        """Set the texts to learn from, and learn nothing yet but the labels.
+        """Set the texts to learn from, given as for `fit`, and learn nothing yet but the labels.
 
-        Args:
-            examples: As for `fit`.
-            clear: Whether they replace the texts that are there, or join them.
+        They replace the texts that are there, or join them if not ``clear``.
         """
         given = read_given(examples)
-        self._check_cats(cats for _, cats in given)
+        check_cats((cats for _, cats in given), multi_label=self.cfg["multi_label"])
         for label in dict.fromkeys(label for _, cats in given for label in cats):
             self.add_label(label)
+        settings = self._learning()
         if clear:
-            self.learner.reset(self._learning())
-        self.learner.add(*self._annotated(given), self._learning())
+            self.learner.reset(settings)
+        self.learner.add(*select_annotated(given, settings), settings)
         self.learner.warn_of_conflicts()
 
     def fit_classifier(self) -> Classifier:
-        """Fit the classifier to the support set, and to the names of labels without examples.
+        """Fit the classifier; see `SetfitLearner.fit_classifier`.
 
         `predict`, `fit`, `to_disk` and `to_bytes` do so whenever weights, texts or labels have
         changed since the last time.
-
-        Raises:
-            ValueError: SM210 or SM211 where no classifier can be fitted, SM231 where the examples
-                of a loaded one were not kept.
         """
         return self.learner.fit_classifier(self._learning())
 
@@ -224,11 +205,8 @@ class SetfitTextcat(TrainablePipe):
     ) -> None:
         """Load the encoder, and collect the texts to learn from. Nothing is trained yet.
 
-        Args:
-            get_examples: Returns the examples, each time it is called.
-            nlp: The pipeline.
-            labels: The labels, in place of those of the examples.
-            positive_label: The label whose scores are reported, if there are two.
+        ``labels`` replace those of the examples; ``positive_label`` is the one of two labels whose
+        scores are reported.
 
         Raises:
             ValueError: E867 where there is only one label and a text can't have several, E851 or
@@ -237,61 +215,57 @@ class SetfitTextcat(TrainablePipe):
         """
         validate_get_examples(get_examples, "SetfitTextcat.initialize")
         if labels is None:
-            self._check_cats(example.reference.cats for example in get_examples())
+            cats = (example.reference.cats for example in get_examples())
+            check_cats(cats, multi_label=self.cfg["multi_label"])
             found = (label for example in get_examples() for label in example.reference.cats)
             labels = list(dict.fromkeys(found))
         for label in labels:
             self.add_label(label)
         self._check_classes()
-        self._set_positive_label(positive_label)
+        check_positive_label(positive_label, self.label_data)
+        self.cfg["positive_label"] = positive_label
         self.model.initialize(X=[eg.predicted for eg in islice(get_examples(), 10)])
-        self.learner.reset(self._learning())
         self._planned_steps = planned_steps(nlp)
+        settings = self._learning()
+        self.learner.reset(settings)
         for examples in util.minibatch(get_examples(), EXAMPLE_BATCH):
-            docs, known = self._annotated([(eg.predicted, eg.reference.cats) for eg in examples])
+            docs, known = select_annotated(read_given(examples), settings)
             prepared = self.learner.source.prepare(docs, nlp, self.name)
-            self.learner.add(prepared, known, self._learning())
+            self.learner.add(prepared, known, settings)
         self.learner.warn_of_conflicts()
 
     def predict(self, docs: Iterable[Doc]) -> Floats:
-        """Return the probabilities of the labels, and leave the Docs as they are.
+        """Return the probabilities of the labels, zeros for a Doc without text.
 
-        Returns:
-            Zeros for a Doc without text. *Shape:* (docs, labels).
+        *Shape:* (docs, labels).
 
         Raises:
             ValueError: E143 where there are no labels.
         """
         docs = list(docs)
         self._require_labels()
-        settings, classifier = self.settings, self.classifier
+        settings, classifier = self._learning(), self.classifier
         # Between an update and its step, the last classifier serves other components.
         if classifier is None or not self.learner.source.has_gradients:
-            classifier = self.learner.current_classifier(self._learning())
+            classifier = self.learner.current_classifier(settings)
         scores = np.zeros((len(docs), len(self.labels)), dtype=np.float32)
         full = [i for i, doc in enumerate(docs) if doc.text.strip()]
         if not full:
             return scores
         vectors = self._vectors([docs[i] for i in full])
-        found = classifier.head.probabilities(vectors)
-        names = list(classifier.labels)
-        if settings.abstain_label is not None:
-            found = with_abstention(
-                found,
-                self._distances(vectors, classifier),
-                settings.abstain_threshold,
-                multi_label=settings.multi_label,
-            )
-            names.append(settings.abstain_label)
+        found, names = classifier.head.probabilities(vectors), list(classifier.labels)
+        if settings.flat.abstain_label is not None:
+            names.append(settings.flat.abstain_label)
+            distances = self._distances(vectors, classifier)
+            threshold, multi_label = settings.flat.abstain_threshold, settings.flat.multi_label
+            found = with_abstention(found, distances, threshold, multi_label=multi_label)
         scores[np.ix_(full, [self.labels.index(name) for name in names])] = found
         return scores
 
     def abstain_scores(self, docs: Iterable[Doc]) -> Floats:
-        """Return how far Docs are from all examples of the classifier.
+        """Return the distances of Docs to the nearest prototype of a class. *Shape:* (docs,).
 
-        Returns:
-            Distance to the nearest prototype of a class: 0 is on it, 1 at a right angle.
-            *Shape:* (docs,).
+        0 is on the prototype, 1 at a right angle.
 
         Raises:
             ValueError: SM235 where the classifier came without prototypes.
@@ -310,11 +284,7 @@ class SetfitTextcat(TrainablePipe):
         return doc
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Annotate a stream of Docs.
-
-        Yields:
-            The Docs in their order, without those that failed.
-        """
+        """Annotate a stream of Docs, and leave out those that fail."""
         yield from annotate_stream(self, stream, self._annotate, batch_size=batch_size)
 
     def update(
@@ -325,31 +295,19 @@ class SetfitTextcat(TrainablePipe):
         sgd: Optimizer | None = None,
         losses: dict[str, float] | None = None,
     ) -> dict[str, float]:
-        """Learn from a batch, and from texts that came before.
-
-        Returns:
-            The losses.
-        """
+        """Learn from a batch, and from texts that came before. Return the losses."""
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, "SetfitTextcat.update")
-        given = [(eg.predicted, eg.reference.cats) for eg in examples]
-        self._check_cats(cats for _, cats in given)
-        labels = self._label_matrix(given)
-        if not select_annotated(labels):
-            return losses
+        cats = (example.reference.cats for example in examples)
+        check_cats(cats, multi_label=self.cfg["multi_label"])
         settings = self._learning()
-        self.learner.source.load(settings.flat.device)
-        losses[self.name] += self.learner.source.update(
-            self.support,
-            [doc for doc, _ in given],
-            labels,
-            settings.training,
-            multi_label=settings.flat.multi_label,
-            drop=drop,
-            train=self.learner.trains_encoder(settings),
-        )
+        labels = label_matrix(read_given(examples), settings)
+        if np.isnan(labels).all():
+            return losses
+        docs = [example.predicted for example in examples]
+        losses[self.name] += self.learner.update(docs, labels, settings, drop=drop)
         self.learner.warn_of_conflicts()
         if sgd:
             self.finish_update(sgd)
@@ -360,29 +318,21 @@ class SetfitTextcat(TrainablePipe):
         self.learner.source.finish_update(sgd)
 
     def get_loss(self, examples: Iterable[Example], scores: Floats) -> tuple[float, Floats]:
-        """Compute the loss of sentence vectors, *shape* (examples, width).
-
-        Returns:
-            The loss and its gradient. *Shape:* (examples, width).
-        """
+        """Return the loss of sentence vectors and its gradient. *Shapes:* (examples, width)."""
         examples = list(examples)
         validate_examples(examples, "SetfitTextcat.get_loss")
-        labels = self._label_matrix([(eg.predicted, eg.reference.cats) for eg in examples])
-        vectors = torch.from_numpy(np.array(scores, dtype=np.float32)).requires_grad_()
-        loss = LOSSES[self.training_config.loss](vectors, similarities(torch.from_numpy(labels)))
-        (gradient,) = torch.autograd.grad(loss, vectors)
-        return float(loss.detach()), gradient.numpy()
+        labels = label_matrix(read_given(examples), self._learning())
+        vectors = torch.from_numpy(np.array(scores, dtype=np.float32))
+        targets = similarities(torch.from_numpy(labels))
+        loss, gradient = loss_and_gradient(self.training_config.loss, vectors, targets)
+        return loss, gradient.numpy()
 
     def score(self, examples: Iterable[Example], **settings: Any) -> dict[str, Any]:
         """Score the predictions."""
         if self.scorer is None:
             return {}
-        own = {
-            "labels": self.labels,
-            "threshold": self.cfg["threshold"],
-            "positive_label": self.cfg["positive_label"],
-            "exclusive_classes": not self.cfg["multi_label"],
-        }
+        own = {name: self.cfg[name] for name in ("threshold", "positive_label")}
+        own.update(labels=self.labels, exclusive_classes=not self.cfg["multi_label"])
         scores: dict[str, Any] = self.scorer(examples, **{**own, **settings})
         return scores
 
@@ -390,13 +340,8 @@ class SetfitTextcat(TrainablePipe):
         """Take encoder, classifier and labels from a checkpoint that setfit saved.
 
         Nothing in it is run: the pickled classifier is read as arrays, or refused. The checkpoint
-        holds neither the examples nor the prototypes, which abstaining needs.
-
-        Args:
-            folder: The folder.
-
-        Returns:
-            The component itself.
+        holds neither the examples nor the prototypes, which abstaining needs. Return the component
+        itself.
 
         Raises:
             FileNotFoundError: SM041 where a file is missing.
@@ -443,11 +388,9 @@ class SetfitTextcat(TrainablePipe):
 
     def change_settings(self, changes: dict[str, Any]) -> None:
         """Take in settings that were saved because they are not those of the config."""
-        training, head = changes.pop("training", None), changes.pop("head", None)
-        if training is not None:
-            self.training_config = SetfitTrainingConfig.read(training, path="training")
-        if head is not None:
-            self.head_config = HeadConfig.read(head, path="head")
+        training = changes.pop("training", self.training_config)
+        self.training_config = SetfitTrainingConfig.read(training, path="training")
+        self.head_config = HeadConfig.read(changes.pop("head", self.head_config), path="head")
         self.cfg.update(changes)
         for label in self.labels:
             self.vocab.strings.add(label)
@@ -486,33 +429,6 @@ class SetfitTextcat(TrainablePipe):
     def _load_support(self, data: bytes, source: object) -> None:
         self.learner.load_support(data, self._learning(), source=source)
 
-    def _check_cats(self, annotations: Iterable[Cats]) -> None:
-        for cats in annotations:
-            check_cats(cats, multi_label=self.cfg["multi_label"])
-
-    def _label_matrix(self, given: Sequence[tuple[Text, Cats]]) -> LabelMatrix:
-        settings = self.settings
-        return label_matrix(
-            given,
-            self.label_data,
-            multi_label=settings.multi_label,
-            abstain_label=settings.abstain_label,
-        )
-
-    def _annotated(self, given: Sequence[tuple[Text, Cats]]) -> tuple[list[Text], LabelMatrix]:
-        """Return the texts that something can be learned from, and their labels."""
-        labels = self._label_matrix(given)
-        chosen = select_annotated(labels)
-        return [given[i][0] for i in chosen], labels[chosen]
-
     def _check_classes(self) -> None:
         if len(self.label_data) == 1 and not self.cfg["multi_label"]:
             raise ValueError(SpacyErrors.E867)
-
-    def _set_positive_label(self, label: str | None) -> None:
-        labels = self.label_data
-        if label is not None and label not in labels:
-            raise ValueError(SpacyErrors.E920.format(pos_label=label, labels=labels))
-        if label is not None and len(labels) != 2:
-            raise ValueError(SpacyErrors.E919.format(pos_label=label, labels=labels))
-        self.cfg["positive_label"] = label

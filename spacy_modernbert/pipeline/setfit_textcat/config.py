@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ...setfit.head.config import HeadConfig
+from ...setfit.training.config import SetfitTrainingConfig
 from ...settings import Settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -28,3 +31,13 @@ class SetfitTextcatConfig(Settings):
     """Most texts it learns from at a time; of more, a class-balanced sample."""
     device: str = "auto"
     """`auto` (a GPU if there is one), `cpu`, `cuda:0` ..."""
+
+
+@dataclass(frozen=True)
+class LearningSettings:
+    """All that decides how a component learns, as it is at the moment: labels and settings."""
+
+    labels: tuple[str, ...]
+    flat: SetfitTextcatConfig
+    training: SetfitTrainingConfig
+    head: HeadConfig

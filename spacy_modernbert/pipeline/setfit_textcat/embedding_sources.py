@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Hashable, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from spacy.language import Language
@@ -12,99 +12,19 @@ from spacy.tokens import Doc
 from thinc.api import Optimizer
 
 from ...setfit.arrays import Floats, LabelMatrix
-from ...setfit.head.config import HeadConfig
-from ...setfit.training.best_checkpoint import Evaluator
 from ...setfit.training.config import SetfitTrainingConfig
-from ...setfit.training.fine_tuning import fine_tune
 from ...setfit.training.support_set import LabeledTexts, SupportSet
 from ...setfit.training.trainer import SentenceEncoderTrainer
 from ...text.tokenizer import Ints
 from ..checkpoint_model import CheckpointModel
 from ..devices import find_device
-from .examples import EXAMPLE_BATCH, Text, select_annotated, text_of
+from .config import LearningSettings
+from .examples import EXAMPLE_BATCH, Text, annotated_rows, text_of
 from .model import warn_of_truncation
 
 
-class EmbeddingSource(Protocol):
-    """Makes sentence vectors."""
-
-    @property
-    def version(self) -> Hashable:
-        """What changes whenever the weights in use do."""
-        ...
-
-    @property
-    def has_gradients(self) -> bool:
-        """Whether an update waits for its step."""
-        ...
-
-    def load(self, device: str) -> None:
-        """Load the weights, and move them to a device."""
-        ...
-
-    def prepare(self, texts: Sequence[Text], nlp: Language | None, name: str) -> Sequence[Text]:
-        """Return Docs with all that the model needs from components before this one."""
-        ...
-
-    def add_to(self, support: SupportSet, texts: Sequence[Text], labels: LabelMatrix) -> None:
-        """Add texts to a support set. *Shape of the labels:* (texts, labels)."""
-        ...
-
-    def add_stored(self, support: SupportSet, data: bytes, *, source: object) -> None:
-        """Add what `SupportSet.to_bytes` returned; `source` names its origin in messages."""
-        ...
-
-    def embed(self, support: SupportSet, texts: Sequence[str] = ()) -> tuple[Floats, Floats | None]:
-        """Return the vectors of a support set, followed by those of texts.
-
-        Returns:
-            Vectors under the weights in use, and under those before the training, if there was
-            one. *Shape:* (texts, width).
-        """
-        ...
-
-    def update(
-        self,
-        support: SupportSet,
-        docs: Sequence[Doc],
-        labels: LabelMatrix,
-        config: SetfitTrainingConfig,
-        *,
-        multi_label: bool,
-        drop: float,
-        train: bool,
-    ) -> float:
-        """Add a batch to the support set, and add up the gradients of its loss.
-
-        Args:
-            support: The support set.
-            docs: The Docs of the batch.
-            labels: NaN for a Doc that nothing can be learned from. *Shape:* (docs, labels).
-            config: Settings of the training.
-            multi_label: Whether a text can have several labels.
-            drop: Dropout rate, if the settings leave it open.
-            train: Whether the encoder is trained.
-
-        Returns:
-            The loss.
-        """
-        ...
-
-    def finish_update(self, sgd: Optimizer | None) -> None:
-        """Take the step that updates have prepared."""
-        ...
-
-    def end_training(self) -> None:
-        """Keep the weights in use, and release everything else that training needs."""
-        ...
-
-
 class SentenceEncoderSource:
-    """The component's own sentence encoder, which can encode texts again after each step.
-
-    Args:
-        model: The thinc layer around the encoder.
-    """
+    """The component's own sentence encoder, which can encode texts again after each step."""
 
     def __init__(self, model: CheckpointModel) -> None:
         self.model = model
@@ -131,7 +51,7 @@ class SentenceEncoderSource:
         self.model.shim.place(find_device(device))
 
     def prepare(self, texts: Sequence[Text], nlp: Language | None, name: str) -> Sequence[Text]:
-        """Return the texts: they are enough."""
+        """Return texts with all that the model needs from components before this one."""
         return texts
 
     def tokenize(self, texts: Sequence[str]) -> list[Ints]:
@@ -152,11 +72,16 @@ class SentenceEncoderSource:
             support.add(part, self.tokenize(part), labels[start : start + EXAMPLE_BATCH])
 
     def add_stored(self, support: SupportSet, data: bytes, *, source: object) -> None:
-        """Add what `SupportSet.to_bytes` returned."""
+        """Add what `SupportSet.to_bytes` returned; ``source`` names its origin in messages."""
         support.add_bytes(data, self.tokenize, self.version, source=source)
 
     def embed(self, support: SupportSet, texts: Sequence[str] = ()) -> tuple[Floats, Floats | None]:
-        """Return the vectors of a support set, followed by those of texts, as they are and were."""
+        """Return the vectors of a support set, followed by those of texts.
+
+        Returns:
+            Vectors under the weights in use, and under those before the training, if there was
+            one. *Shape:* (texts, width).
+        """
         trainer = self._trainer
         if trainer is not None:
             trainer.interpolate_()
@@ -169,44 +94,38 @@ class SentenceEncoderSource:
             initial = support.initial_vectors(self.encode)
             return vectors, _concatenate(initial, self.encode(sequences))
 
-    def train(
-        self,
-        support: SupportSet,
-        steps: Iterable[int],
-        *,
-        total: int,
-        config: SetfitTrainingConfig,
-        multi_label: bool,
-        head: HeadConfig,
-        evaluator: Evaluator | None,
-    ) -> None:
-        """Train on the whole support set at once; see `fine_tune`."""
+    def start_training(self, config: SetfitTrainingConfig) -> SentenceEncoderTrainer:
+        """Return the trainer of a new training."""
         self.end_training()
-        config = config.with_total_steps(total)
         self._trainer = SentenceEncoderTrainer(self.model.checkpoint, config)
-        fine_tune(
-            self._trainer,
-            support,
-            steps,
-            total=total,
-            multi_label=multi_label,
-            head=head,
-            evaluator=evaluator,
-        )
+        return self._trainer
 
     def update(
         self,
         support: SupportSet,
         docs: Sequence[Doc],
         labels: LabelMatrix,
-        config: SetfitTrainingConfig,
+        settings: LearningSettings,
         *,
-        multi_label: bool,
         drop: float,
         train: bool,
     ) -> float:
-        """Add a batch to the support set, and the gradients of a batch filled up from it."""
-        chosen = select_annotated(labels)
+        """Add a batch to the support set, and add up the gradients of its loss.
+
+        The batch is filled up from the support set.
+
+        Args:
+            support: The support set.
+            docs: The Docs of the batch.
+            labels: NaN for a Doc that nothing can be learned from. *Shape:* (docs, labels).
+            settings: The settings.
+            drop: Dropout rate, if the settings leave it open.
+            train: Whether the encoder is trained.
+
+        Returns:
+            The loss.
+        """
+        config, chosen = settings.training, annotated_rows(labels)
         texts, labels = [docs[i].text for i in chosen], labels[chosen]
         given = LabeledTexts(texts, self.tokenize(texts), labels)
         support.add(*given)
@@ -218,7 +137,7 @@ class SentenceEncoderSource:
             return 0.0
         batch: tuple[Sequence[Ints], LabelMatrix] = (given.sequences, labels)
         if config.batch_size:
-            known = support.labels(multi_label=multi_label)
+            known = support.labels(multi_label=settings.flat.multi_label)
             batch = support.draw(config.batch_size, known, given)
         dropout = drop if config.dropout is None else config.dropout
         return self._trainer.accumulate(*batch, dropout=dropout)

@@ -12,6 +12,7 @@ from spacy.training import Example
 
 from ...errors import Errors
 from ...setfit.arrays import LabelMatrix
+from .config import LearningSettings
 
 Cats: TypeAlias = Mapping[str, float]
 Text: TypeAlias = str | Doc
@@ -22,18 +23,27 @@ Given: TypeAlias = Any
 EXAMPLE_BATCH = 1000
 
 
-def check_cats(cats: Cats, *, multi_label: bool) -> None:
-    """Check that a classifier can learn from annotation.
+def check_cats(annotations: Iterable[Cats], *, multi_label: bool) -> None:
+    """Check that a classifier can learn from the annotation of texts.
 
     Raises:
         ValueError: E851 where a value is neither 0 nor 1, E895 where a text has several labels
             and may have one only.
     """
-    for value in cats.values():
-        if value not in (0.0, 1.0):
-            raise ValueError(SpacyErrors.E851.format(val=value))
-    if not multi_label and list(cats.values()).count(1.0) > 1:
-        raise ValueError(SpacyErrors.E895.format(value=dict(cats)))
+    for cats in annotations:
+        for value in cats.values():
+            if value not in (0.0, 1.0):
+                raise ValueError(SpacyErrors.E851.format(val=value))
+        if not multi_label and list(cats.values()).count(1.0) > 1:
+            raise ValueError(SpacyErrors.E895.format(value=dict(cats)))
+
+
+def check_positive_label(label: str | None, labels: Sequence[str]) -> None:
+    """Check that a label, if any, is one of two; ValueError E919 or E920 where it is not."""
+    if label is not None and label not in labels:
+        raise ValueError(SpacyErrors.E920.format(pos_label=label, labels=labels))
+    if label is not None and len(labels) != 2:
+        raise ValueError(SpacyErrors.E919.format(pos_label=label, labels=labels))
 
 
 def read_given(examples: Iterable[Given]) -> list[tuple[Text, Cats]]:
@@ -72,30 +82,21 @@ def text_of(text: Text) -> str:
     return text.text if isinstance(text, Doc) else text
 
 
-def label_matrix(
-    given: Sequence[tuple[Text, Cats]],
-    labels: Sequence[str],
-    *,
-    multi_label: bool,
-    abstain_label: str | None = None,
-) -> LabelMatrix:
+def label_matrix(given: Sequence[tuple[Text, Cats]], settings: LearningSettings) -> LabelMatrix:
     """Lay annotation out as a matrix, as far as something can be learned from it.
 
     Nothing can be learned from an empty text, from one without annotation, or from one with the
     abstain label; nor from a text that has none of the labels, unless it can have several.
 
-    Args:
-        given: Texts with annotation.
-        labels: Names of the columns.
-        multi_label: Whether a label that is not annotated is unknown, rather than absent.
-        abstain_label: The label of texts that none of the labels fits.
+    A label that is not annotated is unknown where a text can have several, and absent otherwise.
 
     Returns:
         1, 0, or NaN where unknown; all NaN for a text of no use. *Shape:* (texts, labels).
     """
+    multi_label, abstain_label = settings.flat.multi_label, settings.flat.abstain_label
     missing = np.nan if multi_label else 0.0
-    rows = [[float(cats.get(label, missing)) for label in labels] for _, cats in given]
-    matrix = np.array(rows, dtype=np.float32).reshape(len(given), len(labels))
+    rows = [[float(cats.get(label, missing)) for label in settings.labels] for _, cats in given]
+    matrix = np.array(rows, dtype=np.float32).reshape(len(given), len(settings.labels))
     if not multi_label:
         matrix[(matrix == 1).sum(axis=1) != 1] = np.nan
     for row, (text, cats) in zip(matrix, given, strict=True):
@@ -104,11 +105,16 @@ def label_matrix(
     return matrix
 
 
-def select_annotated(labels: LabelMatrix) -> list[int]:
-    """Return the indices of texts that something can be learned from.
+def annotated_rows(labels: LabelMatrix) -> list[int]:
+    """Return the rows of a `label_matrix` that something can be learned from."""
+    rows: list[int] = np.flatnonzero(~np.isnan(labels).all(axis=1)).tolist()
+    return rows
 
-    Args:
-        labels: As `label_matrix` returns them. *Shape:* (texts, labels).
-    """
-    selected: list[int] = np.flatnonzero(~np.isnan(labels).all(axis=1)).tolist()
-    return selected
+
+def select_annotated(
+    given: Sequence[tuple[Text, Cats]], settings: LearningSettings
+) -> tuple[list[Text], LabelMatrix]:
+    """Return the texts that something can be learned from, and their `label_matrix`."""
+    labels = label_matrix(given, settings)
+    chosen = annotated_rows(labels)
+    return [given[i][0] for i in chosen], labels[chosen]

@@ -39,18 +39,8 @@ _DEFAULTS = {
     "head": HeadConfig.defaults(),
     **Config().from_str(_BLOCKS),
 }
-_SCORES = {
-    "cats_score": 1.0,
-    "cats_score_desc": None,
-    "cats_micro_p": None,
-    "cats_micro_r": None,
-    "cats_micro_f": None,
-    "cats_macro_p": None,
-    "cats_macro_r": None,
-    "cats_macro_f": None,
-    "cats_macro_auc": None,
-    "cats_f_per_type": None,
-}
+_UNWEIGHTED = "score_desc micro_p micro_r micro_f macro_p macro_r macro_f macro_auc f_per_type"
+_SCORES = {"cats_score": 1.0, **{f"cats_{name}": None for name in _UNWEIGHTED.split()}}
 
 
 @Language.factory(
@@ -82,20 +72,8 @@ def make_setfit_textcat(
 ) -> "SetfitTextcat":
     """Create the component that learns categories from a handful of texts each.
 
-    Args:
-        nlp: The pipeline.
-        name: Name of the component.
-        model: Docs to one vector each, such as ``spacy_modernbert.SentenceEncoder.v1``.
-        threshold: See `SetfitTextcatConfig`, as for all settings up to ``device``.
-        multi_label: Whether a text can have several labels, or none.
-        abstain_label: A label for texts that are unlike all examples.
-        abstain_threshold: Abstain score above which a text has that label.
-        keep_support: What a saved pipeline keeps of the texts it learned from.
-        max_support: Most texts it learns from at a time.
-        device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda:0`` ...
-        training: How the encoder is trained; see `SetfitTrainingConfig`.
-        head: How the classifier is fitted; see `HeadConfig`.
-        scorer: Scores the predictions.
+    ``model`` turns Docs into one vector each, as ``spacy_modernbert.SentenceEncoder.v1`` does. For
+    the settings see `SetfitTextcatConfig`, `SetfitTrainingConfig` and `HeadConfig`.
 
     Raises:
         ValueError: SM065 where a setting is unknown or out of range.

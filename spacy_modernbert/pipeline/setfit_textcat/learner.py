@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Sequence
 
 import numpy as np
+from spacy.tokens import Doc
 from thinc.api import Model
 
 from ...errors import Errors, Warnings
 from ...setfit.arrays import LabelMatrix
 from ...setfit.head.classifier import Classifier
-from ...setfit.head.config import HeadConfig
 from ...setfit.head.head import fit_head
 from ...setfit.head.prototypes import make_prototypes
-from ...setfit.training.best_checkpoint import Evaluation, Evaluator, evaluate_scores
-from ...setfit.training.config import SetfitTrainingConfig
+from ...setfit.training.fine_tuning import Evaluation, Evaluator, evaluate_scores, fine_tune
 from ...setfit.training.support_set import SupportSet
 from ...setfit.training.templates import label_texts
 from ..checkpoint_model import CheckpointModel
-from .config import SetfitTextcatConfig
+from .config import LearningSettings
 from .embedding_sources import SentenceEncoderSource
 from .examples import Text, text_of
 from .shared_encoder import SharedEncoderSource
@@ -29,31 +27,11 @@ HEAD = "head.safetensors"
 SUPPORT = "support.safetensors"
 
 
-@dataclass(frozen=True)
-class LearningSettings:
-    """All that decides how a component learns, as it is at the moment.
-
-    Attributes:
-        labels: The labels that are learned.
-        flat: The flat settings.
-        training: How the encoder is trained.
-        head: How the classifier is fitted.
-    """
-
-    labels: tuple[str, ...]
-    flat: SetfitTextcatConfig
-    training: SetfitTrainingConfig
-    head: HeadConfig
-
-
 class SetfitLearner:
     """A support set, a source of its vectors, and a classifier.
 
     Whether the classifier is up to date is no state of its own: it follows from the versions of
     weights and texts, and from the labels.
-
-    Args:
-        model: Docs to one vector each.
 
     Attributes:
         source: Makes vectors.
@@ -107,31 +85,34 @@ class SetfitLearner:
             warnings.warn(Warnings.SMW233, stacklevel=3)
         return False
 
+    def update(
+        self, docs: Sequence[Doc], labels: LabelMatrix, settings: LearningSettings, *, drop: float
+    ) -> float:
+        """Learn from a batch, and return the loss; see `SentenceEncoderSource.update`."""
+        self.source.load(settings.flat.device)
+        train = self.trains_encoder(settings)
+        return self.source.update(self.support, docs, labels, settings, drop=drop, train=train)
+
     def train(
         self,
-        steps: Iterable[int],
+        steps: Collection[int],
         settings: LearningSettings,
         *,
-        total: int,
         dev: tuple[Sequence[Text], LabelMatrix],
     ) -> None:
-        """Train the component's own encoder on the whole support set, and fit the classifier.
+        """Train the component's own encoder on the whole support set; see `fine_tune`.
 
-        Args:
-            steps: Yields the numbers of the steps, from 0.
-            settings: The settings.
-            total: Number of steps.
-            dev: Texts to evaluate with, if any, and their labels. *Shape:* (texts, labels).
+        ``dev`` are texts to evaluate with, if any, and their labels. *Shape:* (texts, labels).
         """
         if isinstance(self.source, SentenceEncoderSource):
-            self.source.train(
+            evaluator = self._evaluator(self.source, *dev, settings) if dev[0] else None
+            fine_tune(
+                self.source.start_training(settings.training.with_total_steps(len(steps))),
                 self.support,
                 steps,
-                total=total,
-                config=settings.training,
                 multi_label=settings.flat.multi_label,
                 head=settings.head,
-                evaluator=self._evaluator(self.source, *dev, settings) if dev[0] else None,
+                evaluator=evaluator,
             )
 
     def end_training(self, settings: LearningSettings) -> None:

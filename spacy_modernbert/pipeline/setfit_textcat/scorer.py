@@ -14,16 +14,12 @@ def setfit_score(
 ) -> dict[str, Any]:
     """Score what ``setfit_textcat`` has written, with spaCy's scorer for its kind of labels.
 
-    Args:
-        examples: Gold Docs beside predicted ones.
-        exclusive_classes: Whether a Doc has exactly one label.
-        settings: Those of the component: ``labels``, ``threshold``, ``positive_label``.
+    Where ``exclusive_classes``, a Doc has exactly one label. The settings are those of the
+    component: ``labels``, ``threshold``, ``positive_label``.
     """
     kind = "textcat" if exclusive_classes else "textcat_multilabel"
-    scores: dict[str, Any] = registry.get("scorers", f"spacy.{kind}_scorer.v2")()(
-        examples, **settings
-    )
-    return scores
+    scorer: Callable[..., dict[str, Any]] = registry.get("scorers", f"spacy.{kind}_scorer.v2")()
+    return scorer(examples, **settings)
 
 
 @registry.scorers("spacy_modernbert.setfit_scorer.v1")

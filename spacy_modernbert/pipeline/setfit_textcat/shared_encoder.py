@@ -14,11 +14,11 @@ from thinc.types import Floats2d
 
 from ...errors import Errors
 from ...setfit.arrays import Floats, LabelMatrix
-from ...setfit.training.config import SetfitTrainingConfig
-from ...setfit.training.losses import LOSSES, similarities
+from ...setfit.training.losses import loss_and_gradient, similarities
 from ...setfit.training.support_set import SupportSet
 from ...text.tokenizer import Ints
-from .examples import Text, select_annotated
+from .config import LearningSettings
+from .examples import Text, annotated_rows
 
 
 @registry.architectures("spacy_modernbert.SentenceEncoderListener.v1")
@@ -39,11 +39,9 @@ def sentence_encoder_listener_v1(
 
 
 def pool_docs(tok2vec: Model, *, normalize: bool) -> Model[list[Doc], Floats2d]:
-    """Make the model that averages the token vectors of each Doc.
+    """Make the model that averages the token vectors of each Doc, and may scale them to length one.
 
-    Args:
-        tok2vec: Docs to one array each, such as a listener.
-        normalize: Whether the vectors have length one.
+    ``tok2vec`` turns Docs into one array each, as a listener does.
     """
     layers = [tok2vec, list2ragged(), reduce_mean()]
     model: Model[list[Doc], Floats2d] = chain(*layers, *([to_length_one()] * normalize))
@@ -75,10 +73,8 @@ class SharedEncoderSource:
 
     Texts can't be encoded again, so the classifier is made of the vectors that each text had last:
     exact where the encoder is frozen, and a little behind where it is trained. The gradient of each
-    batch goes back to the encoder, whose optimizer is that of ``[training]``.
-
-    Args:
-        model: Docs to one vector each.
+    batch goes back to the encoder, whose optimizer is that of ``[training]``. For the methods, see
+    `SentenceEncoderSource`.
     """
 
     version: Hashable = 0
@@ -99,11 +95,7 @@ class SharedEncoderSource:
         return list(copies)
 
     def add_to(self, support: SupportSet, texts: Sequence[Text], labels: LabelMatrix) -> None:
-        """Add Docs that have their vectors.
-
-        Raises:
-            ValueError: SM232 where one of them is a text.
-        """
+        """Add Docs that have their vectors; ValueError SM232 where one of them is a text."""
         docs = [doc for doc in texts if isinstance(doc, Doc)]
         if len(docs) < len(texts):
             raise ValueError(Errors.SM232.format(name="setfit_textcat"))
@@ -112,15 +104,11 @@ class SharedEncoderSource:
             support.add_vectors([doc.text for doc in docs], vectors, labels)
 
     def add_stored(self, support: SupportSet, data: bytes, *, source: object) -> None:
-        """Add what `SupportSet.to_bytes` returned."""
+        """Add vectors; see `SentenceEncoderSource.add_stored`."""
         support.add_bytes(data, None, self.version, source=source)
 
     def embed(self, support: SupportSet, texts: Sequence[str] = ()) -> tuple[Floats, Floats | None]:
-        """Return the vectors of a support set.
-
-        Raises:
-            ValueError: SM232 where there are other texts.
-        """
+        """Return the vectors of a support set; ValueError SM232 where there are other texts."""
         if texts:
             raise ValueError(Errors.SM232.format(name="setfit_textcat"))
         return support.vectors(_refuse, self.version), None
@@ -130,24 +118,22 @@ class SharedEncoderSource:
         support: SupportSet,
         docs: Sequence[Doc],
         labels: LabelMatrix,
-        config: SetfitTrainingConfig,
+        settings: LearningSettings,
         *,
-        multi_label: bool,
         drop: float,
         train: bool,
     ) -> float:
         """Add a batch to the support set, and send its gradient to the encoder."""
         self.has_gradients = True
         output, backprop = self.model.begin_update(list(docs))
-        vectors = torch.from_numpy(self.model.ops.to_numpy(output)).clone().requires_grad_()
-        loss = LOSSES[config.loss](vectors, similarities(torch.from_numpy(labels)))
-        (gradient,) = torch.autograd.grad(loss, vectors)
+        vectors = torch.from_numpy(self.model.ops.to_numpy(output)).clone()
+        targets = similarities(torch.from_numpy(labels))
+        loss, gradient = loss_and_gradient(settings.training.loss, vectors, targets)
         # The encoder waits for the last of its listeners, so it needs a gradient even of zeros.
         backprop(self.model.ops.asarray2f((gradient * float(train)).numpy()))
-        chosen = select_annotated(labels)
-        texts = [docs[i].text for i in chosen]
-        support.add_vectors(texts, vectors.detach().numpy()[chosen], labels[chosen])
-        return float(loss.detach())
+        chosen = annotated_rows(labels)
+        support.add_vectors([docs[i].text for i in chosen], vectors.numpy()[chosen], labels[chosen])
+        return loss
 
     def finish_update(self, sgd: Optimizer | None) -> None:
         """Update the layers of the model itself; the encoder belongs to another component."""

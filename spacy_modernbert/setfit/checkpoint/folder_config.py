@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import Errors
-from ..modeling.modules import POOLING_MODES, ModuleSpec
+from ..modeling.modules import POOLING_MODES, ModuleSpec, require_one_of, unsupported
 
 MODULES = "modules.json"
 PROMPTS = "config_sentence_transformers.json"
@@ -26,20 +26,14 @@ _TRANSFORMER_CONFIGS = tuple(
     for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
 # The older way to write the pooling, in the order in which the results are concatenated.
-POOLING_FLAGS = dict(
-    zip(
-        POOLING_MODES,
-        (
-            "pooling_mode_cls_token",
-            "pooling_mode_max_tokens",
-            "pooling_mode_mean_tokens",
-            "pooling_mode_mean_sqrt_len_tokens",
-            "pooling_mode_weightedmean_tokens",
-            "pooling_mode_lasttoken",
-        ),
-        strict=True,
-    )
-)
+POOLING_FLAGS = {
+    "cls": "pooling_mode_cls_token",
+    "max": "pooling_mode_max_tokens",
+    "mean": "pooling_mode_mean_tokens",
+    "mean_sqrt_len_tokens": "pooling_mode_mean_sqrt_len_tokens",
+    "weightedmean": "pooling_mode_weightedmean_tokens",
+    "lasttoken": "pooling_mode_lasttoken",
+}
 
 
 @dataclass(frozen=True)
@@ -63,11 +57,6 @@ class FolderConfig:
     prompts: Mapping[str, str] = field(default_factory=dict)
     prompt_name: str | None = None
 
-    @property
-    def prompt(self) -> str:
-        """Text that is put before every text."""
-        return self.prompts.get(self.prompt_name or "", "")
-
 
 def read_folder_config(folder: Path) -> FolderConfig:
     """Read the configuration files of a folder.
@@ -79,7 +68,7 @@ def read_folder_config(folder: Path) -> FolderConfig:
             supported, SM201 where the modules are in an unsupported order, SM202 where a setting
             has an unsupported value.
     """
-    entries = _read(folder / MODULES, default=None)
+    entries = read_json(folder / MODULES, default=None)
     if entries is None:
         pooling = ModuleSpec(POOLING, {"modes": ["mean"], "include_prompt": True})
         return FolderConfig("", (pooling,), **_prompts(folder))
@@ -107,7 +96,7 @@ def _module(kind: str, path: str, folder: Path) -> ModuleSpec:
     if kind == "Normalize":  # it has no file, and version control drops its empty folder
         return ModuleSpec(kind, {}, path)
     file = folder / path / "config.json"
-    settings = _read(file, default={})
+    settings = read_json(file, default={})
     if kind == POOLING:
         settings = {
             "modes": _modes(settings, file),
@@ -127,28 +116,19 @@ def _modes(settings: Mapping[str, Any], file: Path) -> list[str]:
 
 
 def check_modes(modes: list[str], source: Path | str) -> list[str]:
-    """Return the modes if all of them are supported.
-
-    Raises:
-        ValueError: SM202 where one is not supported.
-    """
+    """Return the modes if all of them are supported; ValueError SM202 where one is not."""
     for mode in modes:
-        if mode not in POOLING_MODES:
-            need = "one of " + ", ".join(POOLING_MODES)
-            message = Errors.SM202.format(source=source, key="pooling", value=mode, need=need)
-            raise ValueError(message)
+        require_one_of(POOLING_MODES, "pooling", mode, source)
     return modes
 
 
 def _transformer(folder: Path) -> tuple[int | None, bool]:
     """Read the length limit, and whether to lower-case texts."""
     file = next((folder / n for n in _TRANSFORMER_CONFIGS if (folder / n).is_file()), None)
-    settings = {} if file is None else _read(file, default={})
+    settings = {} if file is None else read_json(file, default={})
     task = settings.get("transformer_task", "feature-extraction")
     if task != "feature-extraction":
-        need = "'feature-extraction'"
-        message = Errors.SM202.format(source=file, key="transformer_task", value=task, need=need)
-        raise ValueError(message)
+        raise unsupported("transformer_task", task, "'feature-extraction'", file)
     # The newer form keeps arguments of the tokenizer under one of these names.
     given = settings.get("processor_kwargs") or settings.get("tokenizer_args") or {}
     limit = settings.get("max_seq_length") or given.get("model_max_length")
@@ -156,18 +136,21 @@ def _transformer(folder: Path) -> tuple[int | None, bool]:
 
 
 def _prompts(folder: Path) -> dict[str, Any]:
-    settings = _read(folder / PROMPTS, default={})
+    settings = read_json(folder / PROMPTS, default={})
     prompts = {name: text for name, text in (settings.get("prompts") or {}).items() if text}
     name = settings.get("default_prompt_name")
     if name is not None and name not in (settings.get("prompts") or {}):
         need = "the name of one of its prompts"
-        file = folder / PROMPTS
-        message = Errors.SM202.format(source=file, key="default_prompt_name", value=name, need=need)
-        raise ValueError(message)
+        raise unsupported("default_prompt_name", name, need, folder / PROMPTS)
     return {"prompts": prompts, "prompt_name": name}
 
 
-def _read(path: Path, *, default: Any) -> Any:
+def read_json(path: Path, *, default: Any) -> Any:
+    """Read a file of JSON of the type of the default, which stands for a list if it is None.
+
+    Raises:
+        ValueError: SM043 where it is not JSON, or of another type.
+    """
     if not path.is_file():
         return default
     try:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +13,7 @@ from ...errors import Errors
 from ..arrays import Floats
 from ..head.head import Head
 from ..modeling.sentence_encoder import SentenceEncoder
+from .folder_config import read_json
 from .pickled_head import (
     BINARIZER,
     CONSTANT,
@@ -46,10 +45,7 @@ def load_setfit(
 ) -> SetfitCheckpoint:
     """Load a checkpoint that setfit saved, with a head of scikit-learn.
 
-    Args:
-        folder: The folder.
-        precision: Number format of the encoder's matrix products.
-        device: Where the encoder goes. Default: the CPU.
+    For the arguments see `load_sentence_encoder`.
 
     Raises:
         FileNotFoundError: SM041 where a file is missing.
@@ -59,7 +55,7 @@ def load_setfit(
     """
     if not (folder / HEAD).is_file():
         raise FileNotFoundError(Errors.SM041.format(folder=folder, file=HEAD))
-    settings = _settings(folder / CONFIG)
+    settings = read_json(folder / CONFIG, default={})
     head, classes = read_head(folder / HEAD)
     names = settings.get("labels")
     if names is None or (head.multi_label is False and classes.dtype.kind == "U"):
@@ -141,13 +137,3 @@ def _arrays(box: Box) -> tuple[np.ndarray, Floats, Floats]:
         raise ValueError(f"weights of the shape {coef.shape} for {len(classes)} classes")
     # A regression without intercepts holds a single zero.
     return classes, coef, np.broadcast_to(intercept.reshape(-1), (rows,)).copy()
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        settings: dict[str, Any] = json.loads(path.read_text(encoding="utf8"))
-    except ValueError as error:
-        raise ValueError(Errors.SM043.format(path=path, reason=error)) from error
-    return settings

@@ -56,11 +56,7 @@ class ArrayBox(Box):
     kind = "NumpyArrayWrapper"
 
     def read(self, file: io.BufferedIOBase) -> np.ndarray:
-        """Read the array from the file that the note was in.
-
-        Args:
-            file: The file, at the first byte after the note.
-        """
+        """Read the array from the file, which is at the first byte after the note."""
         dtype, shape = self.get("dtype"), tuple(int(n) for n in self.get("shape", ()))
         if not isinstance(dtype, np.dtype) or dtype.kind not in _PLAIN:
             raise pickle.UnpicklingError(f"an array of {dtype} holds more than numbers and texts")
@@ -145,14 +141,9 @@ def _require_native(state: Any) -> None:
 
 
 def read_pickled_head(path: Path) -> Box:
-    """Read a pickled estimator.
+    """Read a pickled estimator as a box of attributes.
 
-    Args:
-        path: The file ``model_head.pkl``.
-
-    Returns:
-        The estimator, as a box of attributes; its ``kind`` is one of `REGRESSION`, `ONE_VS_REST`
-        and `MULTI_OUTPUT`.
+    Its ``kind`` is one of `REGRESSION`, `ONE_VS_REST` and `MULTI_OUTPUT`.
 
     Raises:
         ValueError: SM220 where it is anything else, or not only that.

@@ -26,11 +26,8 @@ _OWN_PROMPT = "default"
 class Overrides:
     """Settings that win over those of the checkpoint; None leaves the checkpoint's.
 
-    Attributes:
-        pooling: One of `modules.POOLING_MODES`.
-        normalize: Whether the vectors have length one.
-        prompt: Text to put before every text; "" for nothing.
-        max_length: Pieces of the longest sequence, special tokens included.
+    The pooling is one of `modules.POOLING_MODES`; the prompt "" stands for none. The longest
+    sequence has ``max_length`` pieces, special tokens included.
     """
 
     pooling: str | None = None
@@ -48,11 +45,7 @@ def load_sentence_encoder(
 ) -> SentenceEncoder:
     """Load a folder of sentence-transformers, or a plain checkpoint, whose pieces are averaged.
 
-    Args:
-        folder: The folder.
-        overrides: Settings that win over those of the checkpoint.
-        precision: Number format of the matrix products.
-        device: Where the network goes. Default: the CPU.
+    ``precision`` is the number format of the matrix products; the default device is the CPU.
 
     Raises:
         FileNotFoundError: SM041 where a file is missing.

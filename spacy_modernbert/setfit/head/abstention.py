@@ -23,14 +23,7 @@ def with_abstention(
     proportions. Where a text can have several labels, the odds of the new one are that power alone,
     and the probabilities of all others are multiplied by its complement.
 
-    Args:
-        scores: Probabilities of the labels. *Shape:* (texts, labels).
-        abstain: Abstain scores, from 0 to 2. *Shape:* (texts,).
-        threshold: The abstain score above which no label is taken to fit.
-        multi_label: Whether a text can have several labels.
-
-    Returns:
-        *Shape:* (texts, labels + 1).
+    *Shapes:* (texts, labels), and (texts,) from 0 to 2, to (texts, labels + 1).
     """
     ratio = np.maximum(abstain.astype(np.float64), _LEAST) / max(threshold, _LEAST)
     odds = np.exp(np.clip(SHARPNESS * np.log(ratio), -80.0, 80.0))

@@ -14,6 +14,7 @@ from ..arrays import Floats
 from .head import Head
 
 _FORMAT = "spacy_modernbert_head"
+_ARRAYS = ("coef", "intercept", "prototypes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +34,9 @@ class Classifier:
 
     def to_bytes(self) -> bytes:
         """Return the bytes of a safetensors file."""
-        arrays = {
-            "coef": self.head.coef,
-            "intercept": self.head.intercept,
-            "prototypes": self.prototypes,
-        }
-        tensors = {n: torch.from_numpy(np.ascontiguousarray(a)) for n, a in arrays.items()}
+        arrays = (self.head.coef, self.head.intercept, self.prototypes)
+        contiguous = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
+        tensors = dict(zip(_ARRAYS, contiguous, strict=True))
         header = {
             "labels": list(self.labels),
             "temperature": self.head.temperature,
@@ -49,11 +47,7 @@ class Classifier:
 
     @classmethod
     def from_bytes(cls, data: bytes, source: object = "the given bytes") -> Classifier:
-        """Load what `to_bytes` returned.
-
-        Args:
-            data: The bytes.
-            source: Where they come from, for messages.
+        """Load what `to_bytes` returned; messages name the ``source``.
 
         Raises:
             ValueError: SM042 where the bytes are damaged, SM213 where they are something else.
@@ -62,8 +56,6 @@ class Classifier:
         if _FORMAT not in metadata:
             raise ValueError(Errors.SM213.format(source=source))
         header = json.loads(metadata[_FORMAT])
-        arrays = {name: tensor.numpy() for name, tensor in state.items()}
-        head = Head(
-            arrays["coef"], arrays["intercept"], header["temperature"], header["multi_label"]
-        )
-        return cls(head, tuple(header["labels"]), arrays["prototypes"])
+        coef, intercept, prototypes = (state[name].numpy() for name in _ARRAYS)
+        head = Head(coef, intercept, header["temperature"], header["multi_label"])
+        return cls(head, tuple(header["labels"]), prototypes)

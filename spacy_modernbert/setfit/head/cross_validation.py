@@ -24,12 +24,7 @@ def choose_strength(
 ) -> float:
     """Choose the strength of `STRENGTHS` under which held-out texts are most likely.
 
-    Args:
-        vectors: *Shape:* (texts, width).
-        labels: *Shape:* (texts, labels).
-        config: How to fit, the strength aside.
-        multi_label: Whether a text can have several labels.
-        seed: Seed of the folds.
+    For the arguments see `held_out_logits`; the strength of the config is left aside.
     """
     losses = []
     for strength in STRENGTHS:
@@ -47,18 +42,13 @@ def choose_temperature(
     A few texts say little, so 1 is the most likely beforehand: the prior of the temperature's
     logarithm is normal, with a standard deviation of a half.
 
-    Args:
-        logits: Logits of the same held-out texts, from one or several encoders, which count the
-            same. *Shape:* (texts, labels).
-        labels: *Shape:* (texts, labels).
-        multi_label: Whether a text can have several labels.
+    The logits are those of the same held-out texts, from one or several encoders, which count the
+    same. *Shapes:* (texts, labels).
     """
 
     def loss(log: float) -> float:
-        scaled = [
-            negative_log_likelihood(each / np.exp(log), labels, multi_label=multi_label)
-            for each in logits
-        ]
+        options = {"multi_label": multi_label}
+        scaled = [negative_log_likelihood(x / np.exp(log), labels, **options) for x in logits]
         return 0.5 * (log / _PRIOR_DEVIATION) ** 2 + len(labels) * float(np.mean(scaled))
 
     return float(np.exp(min(_LOG_TEMPERATURES.tolist(), key=loss)))
@@ -69,12 +59,7 @@ def held_out_logits(
 ) -> Floats:
     """Return the logits of each text from a head that was fitted without it.
 
-    Args:
-        vectors: *Shape:* (texts, width).
-        labels: *Shape:* (texts, labels).
-        config: How to fit, with a strength that is a number.
-        multi_label: Whether a text can have several labels.
-        seed: Seed of the folds.
+    For the arguments see `fit_arrays`; ``seed`` is that of the folds.
 
     Returns:
         Zeros for a text that is in no fold. *Shape:* (texts, labels).
@@ -95,15 +80,7 @@ def assign_folds(labels: LabelMatrix, *, folds: int, seed: int) -> npt.NDArray[n
     """Assign texts to folds, so that each fold has its share of every class.
 
     The only text of a class is in none of them (-1), and thus in every training part. A text of
-    several labels counts for its rarest.
-
-    Args:
-        labels: *Shape:* (texts, labels).
-        folds: Number of folds.
-        seed: Seed of the order.
-
-    Returns:
-        *Shape:* (texts,).
+    several labels counts for its rarest. *Shape:* (texts, labels) to (texts,).
     """
     generator = np.random.default_rng(seed)
     has = labels == 1
@@ -122,13 +99,7 @@ def assign_folds(labels: LabelMatrix, *, folds: int, seed: int) -> npt.NDArray[n
 def negative_log_likelihood(
     logits: npt.NDArray[np.floating], labels: LabelMatrix, *, multi_label: bool
 ) -> float:
-    """Return the mean negative log-likelihood of the labels that are known.
-
-    Args:
-        logits: *Shape:* (texts, labels).
-        labels: *Shape:* (texts, labels).
-        multi_label: Whether each label is decided on its own.
-    """
+    """Return the mean negative log-likelihood of the known labels. *Shapes:* (texts, labels)."""
     logits = logits.astype(np.float64)
     if multi_label:
         known = ~np.isnan(labels)

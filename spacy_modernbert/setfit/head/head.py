@@ -39,11 +39,7 @@ class Head:
     def probabilities(self, vectors: Floats) -> Floats:
         """Return the probability of each label; those of a text sum to 1 unless ``multi_label``.
 
-        Args:
-            vectors: *Shape:* (texts, width).
-
-        Returns:
-            *Shape:* (texts, labels), float32.
+        *Shape:* (texts, width) to (texts, labels), float32.
         """
         logits = self.logits(vectors) / np.float32(self.temperature)
         if self.multi_label:
@@ -88,20 +84,19 @@ def fit_head(
     check_labels(labels, names, multi_label=multi_label)
     usable = select_usable(labels, multi_label=multi_label)
     vectors, labels = vectors[usable], labels[usable]
-    initial = None if initial is None else initial[usable]
+    unseen = [] if initial is None else [initial[usable]]
     # The problems are small. Threads would spend their time waiting for one another.
     with threadpool_limits(limits=1):
         if config.C == "cv":
-            unseen = vectors if initial is None else initial
-            strength = choose_strength(unseen, labels, config, multi_label=multi_label, seed=seed)
+            best = unseen[0] if unseen else vectors
+            strength = choose_strength(best, labels, config, multi_label=multi_label, seed=seed)
             config = config.model_copy(update={"C": strength})
         coef, intercept = fit_arrays(vectors, labels, config, multi_label=multi_label)
         temperature = 1.0
         if config.calibrate:
             logits = [
                 held_out_logits(each, labels, config, multi_label=multi_label, seed=seed)
-                for each in (vectors, initial)
-                if each is not None
+                for each in (vectors, *unseen)
             ]
             temperature = choose_temperature(logits, labels, multi_label=multi_label)
     return Head(coef, intercept, temperature, multi_label)

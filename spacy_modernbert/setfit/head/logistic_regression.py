@@ -17,12 +17,7 @@ _ABSENT = -10.0
 
 
 def check_labels(labels: LabelMatrix, names: Sequence[str], *, multi_label: bool) -> None:
-    """Check that a head can be fitted.
-
-    Args:
-        labels: *Shape:* (texts, labels).
-        names: Names of the labels.
-        multi_label: Whether a text can have several labels.
+    """Check that a head can be fitted. *Shape of the labels:* (texts, labels).
 
     Raises:
         ValueError: SM210 where there is nothing to choose from, SM211 where a label has no example.

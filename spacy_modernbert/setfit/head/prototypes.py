@@ -8,14 +8,9 @@ from ..arrays import Floats, LabelMatrix, class_members
 
 
 def make_prototypes(vectors: Floats, labels: LabelMatrix) -> Floats:
-    """Return the mean direction of the texts of each class.
+    """Return the mean direction of the texts of each class, and of those without any label.
 
-    Args:
-        vectors: Sentence vectors of the support set. *Shape:* (texts, width).
-        labels: *Shape:* (texts, labels).
-
-    Returns:
-        Unit vectors; texts without any label have one of their own. *Shape:* (classes, width).
+    *Shapes:* (texts, width) and (texts, labels) to (classes, width), unit vectors.
     """
     units = to_units(vectors)
     means = np.stack([units[members].mean(axis=0) for members in class_members(labels)])
@@ -25,12 +20,7 @@ def make_prototypes(vectors: Floats, labels: LabelMatrix) -> Floats:
 def abstain_scores(vectors: Floats, prototypes: Floats) -> Floats:
     """Return the distance of each text to the nearest prototype: 0 is on it, 1 at a right angle.
 
-    Args:
-        vectors: *Shape:* (texts, width).
-        prototypes: As `make_prototypes` returns them. *Shape:* (classes, width).
-
-    Returns:
-        *Shape:* (texts,), from 0 to 2.
+    *Shapes:* (texts, width) and (classes, width) to (texts,), from 0 to 2.
     """
     cosines = to_units(vectors) @ prototypes.T
     return (1.0 - cosines.max(axis=1)).astype(np.float32)

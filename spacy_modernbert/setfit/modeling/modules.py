@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,16 +14,10 @@ from ...encoder.packing import PackedBatch
 from ...errors import Errors
 
 # Dotted names as the checkpoints write them. Looked up here, never imported.
+_ACTIVATIONS = "ELU GELU LeakyReLU Mish ReLU ReLU6 Sigmoid SELU SiLU Softplus Softsign Tanh"
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "torch.nn.modules.linear.Identity": nn.Identity,
-    **{
-        f"torch.nn.modules.activation.{kind.__name__}": kind
-        for kind in (nn.ELU, nn.GELU, nn.LeakyReLU, nn.Mish, nn.ReLU, nn.ReLU6, nn.Sigmoid)
-    },
-    **{
-        f"torch.nn.modules.activation.{kind.__name__}": kind
-        for kind in (nn.SELU, nn.SiLU, nn.Softplus, nn.Softsign, nn.Tanh)
-    },
+    **{f"torch.nn.modules.activation.{n}": getattr(nn, n) for n in _ACTIVATIONS.split()},
 }
 _TANH = "torch.nn.modules.activation.Tanh"
 _SENTENCE = "sentence_embedding"
@@ -48,12 +42,10 @@ class ModuleSpec:
 
 
 class Pooling(nn.Module):
-    """One vector for each sequence, by one or several modes whose results are concatenated.
+    """One vector for each sequence, by one or several of `POOLING_MODES`, concatenated.
 
-    Args:
-        modes: The modes, of `POOLING_MODES`.
-        skip: Number of pieces at the beginning of a sequence that don't count: those of the
-            prompt, where the checkpoint leaves it out.
+    The first ``skip`` pieces of a sequence don't count: those of the prompt, where the checkpoint
+    leaves it out.
     """
 
     def __init__(self, modes: Sequence[str], *, skip: int = 0) -> None:
@@ -62,14 +54,9 @@ class Pooling(nn.Module):
         self.skip = skip
 
     def forward(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
-        """Pool.
+        """Pool the piece vectors of sequences, none of them empty.
 
-        Args:
-            hidden: Piece vectors. *Shape:* (total, width).
-            batch: The sequences they belong to, none of them empty.
-
-        Returns:
-            *Shape:* (sequences, modes * width).
+        *Shape:* (total, width) to (sequences, modes * width).
         """
         lengths = batch.cu_seqlens.diff().long()
         index = torch.arange(batch.n_sequences, device=hidden.device)
@@ -141,12 +128,9 @@ class Normalize(nn.Module):
 
 
 def build_module(spec: ModuleSpec, *, width: int, source: Any = "") -> nn.Module:
-    """Build a module that comes after the pooling. Its weights are still to be loaded.
+    """Build a module that comes after the pooling, for vectors of ``width``, without its weights.
 
-    Args:
-        spec: Its kind and settings.
-        width: Width of the vectors that go in.
-        source: Where the checkpoint is, for messages.
+    Messages name the ``source`` of the checkpoint.
 
     Raises:
         ValueError: SM202 where a setting has an unsupported value.
@@ -163,18 +147,11 @@ def build_module(spec: ModuleSpec, *, width: int, source: Any = "") -> nn.Module
     _require(settings, "module_input_name", (_SENTENCE,), source)
     _require(settings, "module_output_name", (_SENTENCE, None), source)
     activation = settings.get("activation_function", _TANH)
-    _require({"activation_function": activation}, "activation_function", ACTIVATIONS, source)
+    require_one_of(ACTIVATIONS, "activation_function", activation, source)
     out_width = settings.get("out_features")
     if not isinstance(out_width, int) or out_width < 1:
-        need = "a number of at least 1"
-        message = Errors.SM202.format(source=source, key="out_features", value=out_width, need=need)
-        raise ValueError(message)
-    return Dense(
-        width,
-        out_width,
-        bias=bool(settings.get("bias", True)),
-        activation=activation,
-    )
+        raise unsupported("out_features", out_width, "a number of at least 1", source)
+    return Dense(width, out_width, bias=bool(settings.get("bias", True)), activation=activation)
 
 
 def module_spec(layer: nn.Module) -> ModuleSpec:
@@ -199,9 +176,16 @@ def module_width(module: nn.Module, width: int) -> int:
     return module.linear.out_features if isinstance(module, Dense) else width
 
 
-def _require(settings: Mapping[str, Any], key: str, allowed: Any, source: Any) -> None:
-    value = settings.get(key, next(iter(allowed)))
+def unsupported(key: str, value: Any, need: str, source: Any) -> ValueError:
+    """Return the error SM202: a setting has an unsupported value."""
+    return ValueError(Errors.SM202.format(source=source, key=key, value=value, need=need))
+
+
+def require_one_of(allowed: Collection[Any], key: str, value: Any, source: Any) -> None:
+    """Raise ValueError SM202 where the value of a setting is not one of those allowed."""
     if value not in allowed:
-        need = "one of " + ", ".join(str(choice) for choice in allowed)
-        message = Errors.SM202.format(source=source, key=key, value=value, need=need)
-        raise ValueError(message)
+        raise unsupported(key, value, "one of " + ", ".join(map(str, allowed)), source)
+
+
+def _require(settings: Mapping[str, Any], key: str, allowed: Sequence[Any], source: Any) -> None:
+    require_one_of(allowed, key, settings.get(key, allowed[0]), source)

@@ -79,12 +79,17 @@ class SentenceEncoder(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.tokenizer = tokenizer
-        self.input_config = input_config or InputConfig(tokenizer.model_max_length)
-        self._capacity = _capacity(self.input_config, tokenizer)
-        skip = (
-            0 if self.input_config.include_prompt else _prompt_pieces(self.input_config, tokenizer)
-        )
-        self.pooling = Pooling(modes, skip=skip)
+        self.input_config = config = input_config or InputConfig(tokenizer.model_max_length)
+        n_prompt = len(tokenizer.encode_texts([config.prompt])[0].ids)
+        n_prefix, n_suffix = len(tokenizer.prefix_ids), len(tokenizer.suffix_ids)
+        # Most pieces of a text, its prompt included.
+        self._capacity: int | None = None
+        if config.max_length is not None:
+            self._capacity = config.max_length - n_suffix - n_prefix
+            if self._capacity <= n_prompt:
+                message = Errors.SM203.format(limit=config.max_length, prompt=config.prompt)
+                raise ValueError(message)
+        self.pooling = Pooling(modes, skip=0 if config.include_prompt else n_prefix + n_prompt)
         self.layers = nn.ModuleList(layers)
         self.has_warned_of_truncation = False
         self.eval()
@@ -101,11 +106,6 @@ class SentenceEncoder(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
-
-    @property
-    def word_embeddings(self) -> nn.Module:
-        """The table of piece embeddings: a third or more of the weights of a small network."""
-        return self.encoder.input_embeddings
 
     def tokenize(self, texts: Sequence[str]) -> TokenizedTexts:
         """Turn texts into sequences, prompt and special tokens included.
@@ -127,11 +127,7 @@ class SentenceEncoder(nn.Module):
         return TokenizedTexts(sequences, truncated)
 
     def forward(self, batch: PackedBatch, *, dropout: float = 0.0) -> Tensor:
-        """Encode a batch.
-
-        Args:
-            batch: Sequences of piece ids, on the device of the weights.
-            dropout: Least dropout rate in training mode.
+        """Encode a batch; for the arguments see `Encoder.forward`.
 
         Returns:
             *Shape:* (sequences, width), float32.
@@ -144,13 +140,9 @@ class SentenceEncoder(nn.Module):
         return vectors
 
     def encode(self, sequences: Sequence[Ints]) -> npt.NDArray[np.float32]:
-        """Encode sequences without gradients, however many there are.
+        """Encode what `tokenize` returned, without gradients, however many sequences there are.
 
-        Args:
-            sequences: Piece ids, as `tokenize` returns them.
-
-        Returns:
-            *Shape:* (sequences, width), float32.
+        *Shape:* (sequences, width), float32.
         """
         was_training = self.training
         self.eval()
@@ -165,25 +157,5 @@ class SentenceEncoder(nn.Module):
         return vectors
 
     def encode_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Encode texts without gradients; long ones lose their end.
-
-        Returns:
-            *Shape:* (texts, width), float32.
-        """
+        """Encode texts without gradients; long ones lose their end. *Shape:* (texts, width)."""
         return self.encode(self.tokenize(texts).sequences)
-
-
-def _prompt_pieces(config: InputConfig, tokenizer: PieceTokenizer) -> int:
-    """Count the pieces before the text."""
-    return len(tokenizer.prefix_ids) + len(tokenizer.encode_texts([config.prompt])[0].ids)
-
-
-def _capacity(config: InputConfig, tokenizer: PieceTokenizer) -> int | None:
-    """Count the pieces of the longest text, its prompt included."""
-    if config.max_length is None:
-        return None
-    room = config.max_length - len(tokenizer.suffix_ids)
-    if room <= _prompt_pieces(config, tokenizer):
-        message = Errors.SM203.format(limit=config.max_length, prompt=config.prompt)
-        raise ValueError(message)
-    return room - len(tokenizer.prefix_ids)

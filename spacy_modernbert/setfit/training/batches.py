@@ -48,13 +48,9 @@ class BalancedBatches:
         self._turns = ShuffledCycle(np.arange(len(self._classes)), self._generator)
 
     def draw(self, anchors: Sequence[int] = ()) -> npt.NDArray[np.intp]:
-        """Draw a batch.
+        """Draw a batch: indices of texts, each once. *Shape:* (texts,).
 
-        Args:
-            anchors: Texts that have to be in it; more of them than ``size`` are all taken.
-
-        Returns:
-            Indices of texts, each once. *Shape:* (texts,).
+        The anchors have to be in it; more of them than ``size`` are all taken.
         """
         if len(self._texts) <= self.size:
             return self._generator.permutation(self._texts)

@@ -68,13 +68,8 @@ def contrastive_loss(
     Each text has to tell the texts that share a label with it from all others. Texts that share
     more labels count more.
 
-    Args:
-        vectors: Sentence vectors. *Shape:* (texts, width).
-        targets: As for `cosine_loss`.
-        temperature: A lower one makes near misses count more.
-
-    Returns:
-        *Shape:* (), 0 where no text has a partner.
+    A lower temperature makes near misses count more. For arguments and shapes see `cosine_loss`;
+    the loss is 0 where no text has a partner.
     """
     units = F.normalize(vectors, dim=1)
     counts = ~targets.isnan()
@@ -90,3 +85,11 @@ def contrastive_loss(
 
 
 LOSSES: dict[str, Loss] = {"cosine": cosine_loss, "supcon": contrastive_loss}
+
+
+def loss_and_gradient(name: str, vectors: Tensor, targets: Tensor) -> tuple[float, Tensor]:
+    """Return a loss of `LOSSES`, and its gradient to vectors, *shape* (texts, width)."""
+    vectors = vectors.detach().requires_grad_()
+    loss = LOSSES[name](vectors, targets)
+    (gradient,) = torch.autograd.grad(loss, vectors)
+    return float(loss.detach()), gradient

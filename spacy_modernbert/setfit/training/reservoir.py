@@ -16,10 +16,6 @@ class ClassBalancedReservoir:
     with the probability that gives all texts of the class the same chance (class-balancing
     reservoir sampling, Chrysakis and Moens 2020). So rare classes stay whole, whatever the order.
 
-    Args:
-        capacity: Number of slots.
-        seed: Seed of a generator of its own.
-
     Attributes:
         n_seen: Texts that were offered.
     """
@@ -34,11 +30,7 @@ class ClassBalancedReservoir:
         self._full: set[int] = set()
 
     def place(self, labels: LabelMatrix) -> int | None:
-        """Return the slot of a new text; None where it is not kept.
-
-        Args:
-            labels: Its labels. *Shape:* (labels,).
-        """
+        """Return the slot of a text with labels, *shape* (labels,); None where it is not kept."""
         # The class is the label that has come least often so far, -1 for a text without labels.
         group = min(np.flatnonzero(labels == 1).tolist(), key=self._seen.__getitem__, default=-1)
         self._seen[group] += 1

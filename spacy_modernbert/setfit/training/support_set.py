@@ -41,10 +41,7 @@ class SupportSet:
     A text whose vector alone is known is there as a digest. It counts for the classifier, but
     cannot train the encoder.
 
-    Args:
-        n_labels: Number of labels.
-        capacity: Most texts; of more, a class-balanced sample is kept.
-        seed: Seed of everything that is drawn.
+    Of more texts than its capacity, a class-balanced sample is kept.
 
     Attributes:
         texts: The texts, or their digests.
@@ -112,23 +109,14 @@ class SupportSet:
             self.version += 1
 
     def add(self, texts: Sequence[str], sequences: Sequence[Ints], labels: LabelMatrix) -> None:
-        """Add texts, as far as they are new and there is room.
-
-        Args:
-            texts: The texts.
-            sequences: Their piece ids.
-            labels: Their labels. *Shape:* (texts, labels).
-        """
+        """Add `LabeledTexts`, as far as they are new and there is room."""
         for text, sequence, row in zip(texts, sequences, labels, strict=True):
             self._add(text, sequence, row)
 
     def add_vectors(self, texts: Sequence[str], vectors: Floats, labels: LabelMatrix) -> None:
-        """Add texts of which nothing but the vectors is to be kept, or new vectors of them.
+        """Add texts, or digests, of which only the vectors are to be kept, or new vectors of them.
 
-        Args:
-            texts: The texts, or digests.
-            vectors: *Shape:* (texts, width).
-            labels: *Shape:* (texts, labels).
+        *Shapes:* (texts, width) and (texts, labels).
         """
         digests = [digest(text) for text in texts]
         for name, row in zip(digests, labels, strict=True):
@@ -150,13 +138,9 @@ class SupportSet:
         slot = self._reservoir.place(labels)
         if slot is None:
             return
-        if slot == len(self):
-            self.texts.append(text)
-            self._digests.append(name)
-            self.sequences.append(sequence)
-            self._labels.append(labels)
-        self.texts[slot], self._digests[slot], self.sequences[slot] = text, name, sequence
-        self._labels[slot] = np.array(labels, dtype=np.float32)
+        place = slice(slot, slot + 1)  # a slot after the last is a new one
+        self.texts[place], self._digests[place], self.sequences[place] = [text], [name], [sequence]
+        self._labels[place] = [np.array(labels, dtype=np.float32)]
         self.version += 1
 
     def draw(
@@ -166,16 +150,13 @@ class SupportSet:
         given: LabeledTexts | None = None,
         without: NDArray[np.bool_] | None = None,
     ) -> tuple[list[Ints], LabelMatrix]:
-        """Draw a class-balanced batch around some given texts.
+        """Draw a class-balanced batch around some given texts: piece ids and labels.
 
         Args:
             size: Texts in the batch; the given ones are in it even if they are more.
             labels: What `labels` returned. *Shape:* (texts, labels).
             given: Texts that have to be in it. They need not be in this set: it may be full.
             without: Texts that are not drawn. *Shape:* (texts,).
-
-        Returns:
-            Piece ids and labels. *Shape of the labels:* (drawn, labels).
         """
         batches = self._balanced_batches(size, labels, without)
         given = given or LabeledTexts((), (), labels[:0])
@@ -204,15 +185,10 @@ class SupportSet:
         return self._batches
 
     def vectors(self, encode: Encode, version: Hashable) -> Floats:
-        """Return the vectors of all texts, and compute those that are not known yet.
+        """Return the vectors of all texts, *shape* (texts, width); compute those not yet known.
 
-        Args:
-            encode: Returns vectors of sequences under the weights in use.
-            version: Version of these weights. Vectors of another one are forgotten, as far as they
-                can be computed again.
-
-        Returns:
-            *Shape:* (texts, width).
+        Vectors of another version of the weights are forgotten, as far as ``encode`` can compute
+        them again.
         """
         if version != self._vectors_version:
             pairs = zip(self._digests, self.sequences, strict=True)
@@ -239,11 +215,9 @@ class SupportSet:
         return np.stack([known[name] for name in digests]) if digests else np.zeros((0, 0), "f4")
 
     def to_bytes(self, keep: KeepSupport, vectors: Floats) -> bytes:
-        """Return the bytes of a safetensors file.
+        """Return the bytes of a safetensors file, with what `vectors` returned.
 
-        Args:
-            keep: With "vectors" no text can be read from it.
-            vectors: What `vectors` returned. *Shape:* (texts, width).
+        With "vectors" to keep, no text can be read from it.
         """
         digests = self._digests
         has_texts = keep == "texts" and self.can_train_encoder
@@ -262,13 +236,9 @@ class SupportSet:
     def add_bytes(
         self, data: bytes, tokenize: Tokenize | None, version: Hashable, *, source: object
     ) -> None:
-        """Add what `to_bytes` returned.
+        """Add what `to_bytes` returned, with vectors of a version of the weights.
 
-        Args:
-            data: The bytes.
-            tokenize: Returns the sequences of texts; None where vectors alone are of use.
-            version: Version of the weights that the vectors come from.
-            source: Where the bytes come from, for messages.
+        Without ``tokenize``, vectors alone are of use. Messages name the ``source``.
 
         Raises:
             ValueError: SM042 where the bytes are damaged, SM213 where they are something else.
@@ -291,6 +261,7 @@ class SupportSet:
             self._initial.update(zip(digests, arrays["initial_vectors"], strict=True))
 
     def _label_matrix(self) -> LabelMatrix:
+        # Texts that came before a label was added have shorter rows.
         matrix = np.full((len(self), self._n_labels), np.nan, dtype=np.float32)
         for row, known in zip(matrix, self._labels, strict=True):
             row[: len(known)] = known

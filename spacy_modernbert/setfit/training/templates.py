@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-TEMPLATES = (
-    "This text is about {label}.",
-    "The topic is {label}.",
-    "{label}",
-)
+TEMPLATES = ("This text is about {label}.", "The topic is {label}.", "{label}")
 
 
 def label_texts(
@@ -17,10 +13,6 @@ def label_texts(
     """Return pairs of a text and its label, for every label in every template.
 
     Underscores in names are read as spaces.
-
-    Args:
-        labels: Names of the labels.
-        templates: Texts in which ``{label}`` stands for the name.
     """
     return [
         (template.replace("{label}", label.replace("_", " ")), label)

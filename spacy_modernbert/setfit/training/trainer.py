@@ -16,7 +16,7 @@ from ...text.tokenizer import Ints
 from ..arrays import LabelMatrix
 from ..modeling.sentence_encoder import SentenceEncoder
 from .config import SetfitTrainingConfig
-from .losses import LOSSES, similarities
+from .losses import LOSSES, loss_and_gradient, similarities
 
 # Pieces whose intermediate results are held for the backward pass. A larger batch is encoded twice.
 BACKWARD_PIECES = 8192
@@ -28,12 +28,7 @@ class SentenceEncoderTrainer:
     """A sentence encoder, which is trained in place, and its optimizer.
 
     The same seed, batches and number of threads give the same weights, bit by bit; torch's global
-    generator is left alone.
-
-    Args:
-        model: The sentence encoder.
-        config: Settings of the training.
-        backward_pieces: Pieces whose intermediate results may be held at a time.
+    generator is left alone. Intermediate results are held for ``backward_pieces`` at a time.
 
     Attributes:
         n_updates: How often weights were changed.
@@ -54,12 +49,10 @@ class SentenceEncoderTrainer:
         for parameter in model.parameters():
             parameter.requires_grad_(True)
         if "embeddings" in config.freeze:
-            model.word_embeddings.requires_grad_(False)
-        own = config.optimizer
-        groups = decay_groups(
-            model.parameters(), learn_rate=own.learn_rate, weight_decay=own.weight_decay
-        )
-        self._optimizer = Optimizer(groups, own)
+            model.encoder.input_embeddings.requires_grad_(False)
+        rate, decay = config.optimizer.learn_rate, config.optimizer.weight_decay
+        groups = decay_groups(model.parameters(), learn_rate=rate, weight_decay=decay)
+        self._optimizer = Optimizer(groups, config.optimizer)
         self._initial = self.weights()
         share = config.weight_interpolation
         self._share = WEIGHT_INTERPOLATION if share is None else share
@@ -83,11 +76,7 @@ class SentenceEncoderTrainer:
         return is_raw and not self.config.use_training_optimizer
 
     def step(self, sequences: Sequence[Ints], labels: LabelMatrix) -> float:
-        """Take one step on a batch; see `accumulate`.
-
-        Returns:
-            The loss before the step.
-        """
+        """Take one step on a batch, and return the loss before it; see `accumulate`."""
         loss = self.accumulate(sequences, labels, dropout=self.config.dropout or 0.0)
         self.update()
         return loss
@@ -95,15 +84,9 @@ class SentenceEncoderTrainer:
     def accumulate(
         self, sequences: Sequence[Ints], labels: LabelMatrix, *, dropout: float = 0.0
     ) -> float:
-        """Add the gradients of a batch to those that are there already.
+        """Add the gradients of a batch to those that are there already, and return the loss.
 
-        Args:
-            sequences: The texts of the batch, as piece ids.
-            labels: Their labels. *Shape:* (texts, labels).
-            dropout: Least dropout rate. 0: none at all.
-
-        Returns:
-            The loss.
+        *Shape of the labels:* (texts, labels). ``dropout`` is the least rate, 0 none at all.
         """
         self.resume_()
         device = self.model.device
@@ -123,8 +106,7 @@ class SentenceEncoderTrainer:
     def update(self, take_step: Callable[[], object] | None = None) -> None:
         """Take a step along the gradients that have been added up; without any, do nothing.
 
-        Args:
-            take_step: Takes it in place of the own optimizer.
+        ``take_step`` takes it in place of the own optimizer.
         """
         if not self.has_gradients:
             return
@@ -144,9 +126,8 @@ class SentenceEncoderTrainer:
         could do is lost (WiSE-FT, arXiv 2109.01903, section 4). Training resumes where it was.
         Weights that another optimizer trains, and averages, stay as they are.
 
-        Args:
-            share: 0 for the initial weights, 1 for those of the training, from now on. Default: the
-                last one, or that of the settings.
+        The share is 0 for the initial weights, 1 for those of the training, from now on. Default:
+        the last one, or that of the settings.
         """
         share = self._share if share is None else share
         if share != self._share:
@@ -196,22 +177,19 @@ class SentenceEncoderTrainer:
         a large batch is encoded without gradients first; then its parts are encoded again, one by
         one, and get the gradient of the loss to their own vectors (arXiv 2101.06983).
         """
-        compute_loss = LOSSES[self.config.loss]
         if not batches:
             return 0.0
         if len(batches) == 1:
-            loss = compute_loss(self._encode(batches[0], 0, dropout), targets)
+            loss = LOSSES[self.config.loss](self._encode(batches[0], 0, dropout), targets)
             loss.backward()
             return float(loss.detach())
         with torch.no_grad():
             parts = [self._encode(batch, part, dropout) for part, batch in enumerate(batches)]
-        vectors = torch.cat(parts).requires_grad_()
-        loss = compute_loss(vectors, targets)
-        (gradient,) = torch.autograd.grad(loss, vectors)
+        value, gradient = loss_and_gradient(self.config.loss, torch.cat(parts), targets)
         gradients = gradient.split([batch.n_sequences for batch in batches])
         for part, (batch, own) in enumerate(zip(batches, gradients, strict=True)):
             self._encode(batch, part, dropout).backward(own)
-        return float(loss.detach())
+        return value
 
     def _encode(self, batch: PackedBatch, part: int, dropout: float) -> Tensor:
         """Encode with the dropout that belongs to this part of this step, both times."""

@@ -19,14 +19,9 @@ SHARES = (0.0, 0.3, 0.6, 0.9)
 
 
 def hold_out(labels: LabelMatrix, *, seed: int) -> npt.NDArray[np.bool_]:
-    """Choose texts that an encoder is not trained on: a quarter of each class.
+    """Choose texts that an encoder is not trained on: a quarter of each class, none of few texts.
 
-    Args:
-        labels: *Shape:* (texts, labels).
-        seed: Seed of the choice.
-
-    Returns:
-        True for texts that are held out; where there are few, none is. *Shape:* (texts,).
+    *Shape:* (texts, labels) to (texts,).
     """
     if len(labels) < MIN_TEXTS:
         return np.zeros(len(labels), dtype=np.bool_)
@@ -47,14 +42,11 @@ def choose_weight_interpolation(
     best head on the others is taken; of equals, the one closer to the start.
 
     Args:
-        encode: Returns the vectors of all texts under a share. *Shape:* (texts, width).
+        encode: Returns the vectors of all texts under one of `SHARES`. *Shape:* (texts, width).
         labels: *Shape:* (texts, labels).
         held_out: The texts that were held out. *Shape:* (texts,).
         config: How heads are fitted; "cv" stands for the default strength.
         multi_label: Whether a text can have several labels.
-
-    Returns:
-        One of `SHARES`.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
