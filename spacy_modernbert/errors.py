@@ -110,7 +110,6 @@ class Errors(metaclass=_Coded):
         "spacy_modernbert requires {name} {needed}, but {found} is installed. Install a supported version: "
         "`pip install '{name}{needed}'`."
     )
-
     SM065 = "The config has settings that can't be used:\n{problems}"
 
     # GLiNER (gliner/)

@@ -79,10 +79,11 @@ def find_spans(
     Raises:
         ValueError: SM108, SM109, SM114 if labels are empty, too long, or too many.
     """
+    first = {text: i for i, text in reversed(list(enumerate(label_texts)))}
     distinct = list(dict.fromkeys(label_texts))
     if not distinct or not texts:
         return [ScoredSpans.empty() for _ in texts]
-    index = np.array([label_texts.index(label) for label in distinct], dtype=np.int32)
+    index = np.array([first[text] for text in distinct], dtype=np.int32)
     limits = np.broadcast_to(np.asarray(thresholds, dtype=np.float32), len(label_texts))[index]
     made = make_sequences(
         model, texts, distinct, max_words=max_words, overlap=overlap, on_overflow=on_overflow

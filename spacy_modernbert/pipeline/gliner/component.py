@@ -4,14 +4,11 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from spacy import util
 from spacy.errors import Errors as SpacyErrors
 from spacy.language import Language
-from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
@@ -21,12 +18,10 @@ from torch import Tensor
 from ...errors import Errors
 from ...gliner.checkpoint.label_vectors import label_vectors_to_bytes, load_label_vectors
 from ...gliner.inference.decoding import decode
-from ...gliner.inference.scored_spans import ScoredSpans
 from ...gliner.inference.sequences import SplitText
 from ...gliner.training.config import TrainingConfig
-from .. import serialization
 from ..checkpoint_model import CheckpointModel
-from ..error_handling import annotate_batch, annotate_stream
+from ..checkpoint_pipe import CheckpointPipe, Readers, Writers
 from .annotations import (
     TrainingBatch,
     find_labels,
@@ -48,20 +43,18 @@ VECTORS = "label_vectors"
 _EXAMPLES = 1000
 
 
-class GlinerPipe(TrainablePipe):
+class GlinerPipe(CheckpointPipe):
     """Finds spans of any label with a GLiNER, and writes them to ``doc.spans`` and ``doc.ents``.
 
-    Args:
-        vocab: The shared vocabulary.
-        model: Takes a `GlinerInput` and returns scored spans.
-        name: The component's name.
-        config: The settings. They are kept in ``cfg`` and read whenever they are needed, so they
-            may be changed there at any time.
-        ents_filter: Takes entities and new spans, best first; returns entities.
-        candidates: Where the only spans to be classified come from; None for all spans.
-        scorer: Scores the predictions.
-        training: How the component is trained.
+    See `make_gliner` for the arguments.
+
+    Attributes:
+        cfg: The settings. They are read whenever they are needed, so they may be changed here at
+            any time.
+        trainer: Trains the model, by the settings of its ``config``.
     """
+
+    part_names = (VECTORS,)
 
     def __init__(
         self,
@@ -126,21 +119,6 @@ class GlinerPipe(TrainablePipe):
             self.set_labels({**read_labels(labels), label: label_text or label})
         return 1
 
-    def __call__(self, doc: Doc, **settings: Any) -> Doc:
-        """Annotate one Doc, with the settings of this call that `predict` takes."""
-        annotate_batch(self, [doc], partial(self._annotate, **settings))
-        return doc
-
-    def pipe(
-        self, stream: Iterable[Doc], *, batch_size: int = 128, **settings: Any
-    ) -> Iterator[Doc]:
-        """Annotate a stream of Docs, with the settings of this call that `predict` takes.
-
-        Docs come in their order, without those that the error handler has taken.
-        """
-        annotate = partial(self._annotate, **settings)
-        yield from annotate_stream(self, stream, annotate, batch_size=batch_size)
-
     def predict(
         self,
         docs: Sequence[Doc],
@@ -163,8 +141,8 @@ class GlinerPipe(TrainablePipe):
         found: dict[int, DocSpans] = {}
         for own, members in group_by_labels(docs).items():
             label_texts = self._read_labels(labels) if own is None else dict(own)
-            scored = self._score([texts[i] for i in members], label_texts, config)
-            for i, one in zip(members, scored, strict=True):
+            inputs = GlinerInput.from_config([texts[i] for i in members], label_texts, config)
+            for i, one in zip(members, self.model.predict(inputs), strict=True):
                 nested, multi_label = config.decoding == "nested", config.multi_label
                 kept = decode(one, nested=nested, multi_label=multi_label)
                 found[i] = words[i].spans(kept, list(label_texts))
@@ -304,31 +282,10 @@ class GlinerPipe(TrainablePipe):
         Raises:
             ValueError: E143 without labels, SM110 if this is no bi-encoder.
         """
-        self._require_labels()
         checkpoint = self.model.checkpoint
-        if checkpoint.vectors_of(self._label_texts()) is None:
+        if checkpoint.vectors_of(list(self._read_labels(None).values())) is None:
             raise ValueError(Errors.SM110)
         self.model.shim.set(checkpoint.without_label_encoder())
-
-    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """Return the component as bytes: ``cfg``, ``vocab``, ``model``, ``label_vectors``."""
-        return serialization.component_to_bytes(self, exclude, self._parts(exclude))
-
-    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "GlinerPipe":
-        """Load what `to_bytes` returned, into a component of the same config."""
-        readers = {VECTORS: self._load_label_vectors}
-        serialization.component_from_bytes(self, bytes_data, exclude, readers)
-        return self
-
-    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Write a folder; its ``model`` is a GLiNER checkpoint like any other."""
-        serialization.component_to_disk(self, path, exclude, self._parts(exclude), [VECTORS])
-
-    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "GlinerPipe":
-        """Load the folder that `to_disk` wrote, into a component of the same config."""
-        readers = {} if "model" in exclude else {VECTORS: self._load_label_vectors}
-        serialization.component_from_disk(self, path, exclude, readers)
-        return self
 
     def changed_settings(self) -> dict[str, Any]:
         """Return the settings that differ from the config."""
@@ -339,8 +296,18 @@ class GlinerPipe(TrainablePipe):
         self.cfg.update(changes)
         self.set_labels(self.cfg["labels"])
 
-    def _annotate(self, docs: Sequence[Doc], **settings: Any) -> None:
-        self.set_annotations(docs, self.predict(docs, **settings))
+    def part_writers(self, excluded: set[str]) -> Writers:
+        """Return what writes the vectors of the labels, if this is a bi-encoder."""
+        if "model" in excluded or not (gliner := self.model.checkpoint).config.is_bi:
+            return {}
+        texts = list(read_labels(self.cfg["labels"]).values())
+        return {VECTORS: partial(label_vectors_to_bytes, gliner, texts)}
+
+    def part_readers(self, excluded: set[str]) -> Readers:
+        """Return what reads the vectors of the labels."""
+        if "model" in excluded:
+            return {}
+        return {VECTORS: lambda *data: load_label_vectors(self.model.checkpoint, *data)}
 
     def _config(self, **overrides: Any) -> GlinerPipeConfig:
         """Return the current settings, validated; those of a call win if they are not None."""
@@ -375,34 +342,6 @@ class GlinerPipe(TrainablePipe):
             self._checked_names = names
             warn_of_unknown_thresholds(*names)
         return read_labels(self.cfg["labels"])
-
-    def _score(
-        self, texts: list[SplitText], label_texts: Mapping[str, str], config: GlinerPipeConfig
-    ) -> list[ScoredSpans]:
-        if not label_texts:
-            return [ScoredSpans.empty()] * len(texts)
-        thresholds = [config.label_thresholds.get(label, config.threshold) for label in label_texts]
-        inputs = GlinerInput(
-            texts,
-            list(label_texts.values()),
-            np.array(thresholds, dtype=np.float32),
-            window=config.window,
-            overlap=config.overlap,
-            on_overflow=config.on_overflow,
-            device=config.device,
-        )
-        return self.model.predict(inputs)
-
-    def _label_texts(self) -> list[str]:
-        return list(read_labels(self.cfg["labels"]).values())
-
-    def _parts(self, exclude: Iterable[str]) -> serialization.Writers:
-        if "model" in exclude or not (gliner := self.model.checkpoint).config.is_bi:
-            return {}
-        return {VECTORS: partial(label_vectors_to_bytes, gliner, self._label_texts())}
-
-    def _load_label_vectors(self, data: bytes, source: object) -> None:
-        load_label_vectors(self.model.checkpoint, data, source)
 
     def _forget_label_vectors(self) -> None:
         if self.model.shim.is_loaded:

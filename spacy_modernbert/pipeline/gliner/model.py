@@ -3,7 +3,7 @@
 # No `from __future__ import annotations`: thinc reads the types of `forward` when data validation
 # is on, and configs are validated against those of the architecture.
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Tuple, TypeAlias  # noqa: UP035 - the types pydantic knows in thinc
@@ -23,6 +23,7 @@ from ...gliner.inference.scored_spans import ScoredSpans
 from ...gliner.inference.sequences import Overflow, SplitText
 from ..checkpoint_model import CheckpointModel, CheckpointShim
 from ..devices import find_device
+from .config import GlinerPipeConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,22 @@ class GlinerInput:
     overlap: int | None = None
     on_overflow: Overflow = "warn"
     device: str = "cpu"
+
+    @classmethod
+    def from_config(
+        cls, texts: list[SplitText], label_texts: Mapping[str, str], config: GlinerPipeConfig
+    ) -> "GlinerInput":
+        """Combine texts and the label texts of labels with the settings of a component."""
+        thresholds = [config.label_thresholds.get(label, config.threshold) for label in label_texts]
+        return cls(
+            texts,
+            list(label_texts.values()),
+            np.array(thresholds, dtype=np.float32),
+            window=config.window,
+            overlap=config.overlap,
+            on_overflow=config.on_overflow,
+            device=config.device,
+        )
 
 
 InT: TypeAlias = GlinerInput
