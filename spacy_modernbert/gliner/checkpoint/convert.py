@@ -142,15 +142,12 @@ def _add_markers(path: Path, config: GlinerConfig, *, vocabulary: int) -> None:
     checkpoints were made with two.
     """
     tokenizer = Tokenizer.from_file(str(path))
-    if None not in (
-        tokenizer.token_to_id(config.ent_token),
-        tokenizer.token_to_id(config.sep_token),
-    ):
+    names = [config.ent_token, config.sep_token]
+    if all(tokenizer.token_to_id(name) is not None for name in names):
         return
     size = tokenizer.get_vocab_size(with_added_tokens=True)
     ent = config.class_token_index
     has_two = ent == size or (ent < 0 and vocabulary - size == 2)
-    names = [config.ent_token, config.sep_token]
     if not has_two:
         names.insert(0, UNUSED_MARKER)
     tokenizer.add_special_tokens([AddedToken(n, special=True, normalized=False) for n in names])

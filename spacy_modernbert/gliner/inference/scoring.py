@@ -50,35 +50,23 @@ def _find_spans(
 ) -> ScoredSpans:
     if len(words) == 0 or len(labels) == 0:
         return ScoredSpans.empty()
-    if candidates is not None and network.has_span_scorer:
-        return _score_candidates(network, words, labels, candidates, thresholds)
-    if logits is None:
+    if candidates is None and logits is not None:
+        if not network.config.is_token:
+            return spans_above_threshold(logits, len(words), network.config.max_width, thresholds)
+        found = chains_above_threshold(logits, thresholds)
+        if not network.has_span_scorer:
+            return found
+        # The word scores only propose spans: each of them is scored again, for every label.
+        pairs = np.stack([found.starts, found.ends], axis=1)
+        _, first = np.unique(pairs, axis=0, return_index=True)
+        first.sort()
+        candidates = CandidateSpans(found.starts[first], found.ends[first])
+    if candidates is None or len(candidates) == 0:
         return ScoredSpans.empty()
-    if candidates is not None:
-        starts, ends = candidates.starts, candidates.ends
+    starts, ends = candidates.starts, candidates.ends
+    if logits is None or network.has_span_scorer:
+        bounds = candidates.to_tensors(words.device)
+        probabilities = network.score_spans(words, labels, *bounds).sigmoid()
+    else:
         probabilities = token_probabilities(logits, starts, ends)
-        return candidates_above_threshold(probabilities, starts, ends, thresholds)
-    if not network.config.is_token:
-        return spans_above_threshold(logits, len(words), network.config.max_width, thresholds)
-    found = chains_above_threshold(logits, thresholds)
-    if not network.has_span_scorer:
-        return found
-    # The word scores only propose spans: each of them is scored again, for every label.
-    pairs = np.stack([found.starts, found.ends], axis=1)
-    _, first = np.unique(pairs, axis=0, return_index=True)
-    first.sort()
-    proposed = CandidateSpans(found.starts[first], found.ends[first])
-    return _score_candidates(network, words, labels, proposed, thresholds)
-
-
-def _score_candidates(
-    network: Gliner,
-    words: Tensor,
-    labels: Tensor,
-    spans: CandidateSpans,
-    thresholds: NDArray[np.float32],
-) -> ScoredSpans:
-    if len(spans) == 0:
-        return ScoredSpans.empty()
-    probabilities = network.score_spans(words, labels, *spans.to_tensors(words.device)).sigmoid()
-    return candidates_above_threshold(probabilities, spans.starts, spans.ends, thresholds)
+    return candidates_above_threshold(probabilities, starts, ends, thresholds)

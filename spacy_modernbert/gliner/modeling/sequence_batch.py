@@ -61,20 +61,10 @@ class SequenceBatch:
 
     @classmethod
     def of(
-        cls,
-        sequences: Sequence[InputSequence],
-        *,
-        pooling: str,
-        device: torch.device | None = None,
+        cls, sequences: Sequence[InputSequence], *, pooling: str, device: torch.device
     ) -> SequenceBatch:
-        """Lay sequences end to end.
-
-        Args:
-            sequences: At least one.
-            pooling: For ``first`` and ``last`` the batch keeps one piece per word.
-            device: Device of the tensors.
-        """
-        packed = PackedBatch.from_sequences([sequence.ids for sequence in sequences])
+        """Lay one or more sequences end to end, with the pieces that `choose_pieces` returns."""
+        packed = PackedBatch.from_sequences([one.ids for one in sequences], device=device)
         offsets = np.cumsum([0, *packed.lengths[:-1]])
         word_counts = tuple(sequence.n_words for sequence in sequences)
         first_words = np.cumsum([0, *word_counts[:-1]])
@@ -85,7 +75,7 @@ class SequenceBatch:
             pieces.append(chosen + sequence.first_piece + offset)
             words.append(sequence.words[chosen] + first_word)
         return cls(
-            packed=packed if device is None else packed.to(device),
+            packed=packed,
             labels=_tensor(labels, device),
             label_slices=consecutive_slices([len(one.label_positions) for one in sequences]),
             pieces=_tensor(pieces, device),
@@ -129,5 +119,5 @@ def choose_pieces(words: Ints, pooling: str) -> NDArray[np.int64]:
     return np.arange(len(words))
 
 
-def _tensor(parts: Sequence[NDArray[np.integer]], device: torch.device | None) -> Tensor:
+def _tensor(parts: Sequence[NDArray[np.integer]], device: torch.device) -> Tensor:
     return torch.from_numpy(np.concatenate(parts).astype(np.int64)).to(device)

@@ -22,6 +22,7 @@ from ..modeling.structure import EMBEDDINGS, TEXT, Structure
 
 Head: TypeAlias = Literal["span", "token"]
 _TOKENIZER = "tokenizer.json"
+_MARKERS = (GlinerConfig.ent_token, GlinerConfig.sep_token)
 
 
 def new_gliner(
@@ -51,6 +52,14 @@ def new_gliner(
         names: Names of the two encoders, as a record.
         seed: Seed of the random weights. The state of torch's own generator does not change.
     """
+    tokenizer, encoder = text.tokenizer, text.encoder
+    label_encoder, labels_tokenizer, labels_config = None, None, None
+    if labels is None:
+        tokenizer = _add_markers(tokenizer)
+        encoder = _add_embeddings(encoder, tokenizer, seed=seed)
+    else:
+        label_encoder, labels_tokenizer = labels.encoder, labels.tokenizer
+        labels_config, rnn_layers = label_encoder.config.to_dict(), 0
     config = GlinerConfig.from_dict(
         {
             "model_name": names[0],
@@ -58,27 +67,16 @@ def new_gliner(
             "span_mode": TOKEN_LEVEL if head == "token" else "markerV0",
             "max_width": max_width,
             "max_len": max_len,
-            "hidden_size": width or text.encoder.hidden_size,
+            "hidden_size": width or encoder.hidden_size,
             "dropout": dropout,
-        }
-    )
-    tokenizer, encoder = text.tokenizer, text.encoder
-    if labels is None:
-        tokenizer = _add_markers(tokenizer, marker_names(config)[:2])
-        encoder = _add_embeddings(encoder, tokenizer, marker_names(config)[:2], seed=seed)
-    config = GlinerConfig.from_dict(
-        {
-            **config.to_dict(),
             "encoder_config": encoder.config.to_dict(),
-            "labels_encoder_config": None if labels is None else labels.encoder.config.to_dict(),
+            "labels_encoder_config": labels_config,
         }
     )
-    label_encoder = None if labels is None else labels.encoder
-    layers = rnn_layers if labels is None else 0
-    structure = _structure(config, encoder, label_encoder, layers)
+    structure = _structure(config, encoder, label_encoder, rnn_layers)
     with seeded(torch.device("cpu"), seed):
         network = Gliner(config, structure, encoder, label_encoder).eval()
-    return GlinerModel(network, tokenizer, None if labels is None else labels.tokenizer)
+    return GlinerModel(network, tokenizer, labels_tokenizer)
 
 
 def _structure(
@@ -98,23 +96,21 @@ def _structure(
     )
 
 
-def _add_markers(tokenizer: PieceTokenizer, names: tuple[str, ...]) -> PieceTokenizer:
+def _add_markers(tokenizer: PieceTokenizer) -> PieceTokenizer:
     """Return the tokenizer with two more pieces, which no text can reach."""
     files: dict[str, str] = json.loads(tokenizer.to_bytes())
     extended = Tokenizer.from_str(files[_TOKENIZER])
-    extended.add_special_tokens([AddedToken(n, special=True, normalized=False) for n in names])
+    extended.add_special_tokens([AddedToken(n, special=True, normalized=False) for n in _MARKERS])
     files[_TOKENIZER] = extended.to_str()
     encoded = {name: content.encode() for name, content in files.items()}
     return PieceTokenizer(encoded, markers=marker_names(GlinerConfig()))
 
 
-def _add_embeddings(
-    encoder: Encoder, tokenizer: PieceTokenizer, names: tuple[str, ...], *, seed: int
-) -> Encoder:
+def _add_embeddings(encoder: Encoder, tokenizer: PieceTokenizer, *, seed: int) -> Encoder:
     """Return the encoder with embeddings for new pieces, distributed like those that it has."""
     state = {name: tensor.detach() for name, tensor in encoder.state_dict().items()}
     key, table = _embeddings(state)
-    ids = [index for index in map(tokenizer.token_id, names) if index is not None]
+    ids = [index for index in map(tokenizer.token_id, _MARKERS) if index is not None]
     missing = max(ids) + 1 - len(table)
     if missing > 0:
         generator = torch.Generator().manual_seed(seed)
