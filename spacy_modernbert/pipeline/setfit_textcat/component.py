@@ -4,7 +4,6 @@
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,15 +29,9 @@ from ...setfit.head.prototypes import abstain_scores
 from ...setfit.training.config import SetfitOptimizerConfig, SetfitTrainingConfig
 from ...setfit.training.losses import loss_and_gradient, similarities
 from ...setfit.training.support_set import SupportSet
+from .. import serialization
 from ..checkpoint_model import CheckpointModel
 from ..error_handling import annotate_batch, annotate_stream
-from ..serialization import (
-    Writers,
-    component_from_bytes,
-    component_from_disk,
-    component_to_bytes,
-    component_to_disk,
-)
 from ..training_steps import planned_steps
 from .config import LearningSettings, SetfitTextcatConfig
 from .examples import (
@@ -363,22 +356,24 @@ class SetfitTextcat(TrainablePipe):
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """Return the component as bytes: ``cfg``, ``vocab``, ``model``, classifier, support set."""
-        return component_to_bytes(self, exclude, self._parts())
+        parts = self.learner.writers(self._learning())
+        return serialization.component_to_bytes(self, exclude, parts)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "SetfitTextcat":
         """Load what `to_bytes` returned, into a component of the same config."""
         readers = {HEAD: self._load_head, SUPPORT: self._load_support}
-        component_from_bytes(self, bytes_data, exclude, readers)
+        serialization.component_from_bytes(self, bytes_data, exclude, readers)
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Write a folder; sentence-transformers can load the ``model`` in it."""
-        component_to_disk(self, path, exclude, self._parts(), [HEAD, SUPPORT])
+        parts = self.learner.writers(self._learning())
+        serialization.component_to_disk(self, path, exclude, parts, [HEAD, SUPPORT])
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "SetfitTextcat":
         """Load the folder that `to_disk` wrote, into a component of the same config."""
         readers = {HEAD: self._load_head, SUPPORT: self._load_support}
-        component_from_disk(self, path, exclude, readers)
+        serialization.component_from_disk(self, path, exclude, readers)
         return self
 
     def changed_settings(self) -> dict[str, Any]:
@@ -418,10 +413,6 @@ class SetfitTextcat(TrainablePipe):
     def _stored_settings(self) -> dict[str, Any]:
         training = self.training_config.model_dump(mode="json")
         return {**self.cfg, "training": training, "head": self.head_config.model_dump(mode="json")}
-
-    def _parts(self) -> Writers:
-        parts = self.learner.to_bytes(self._learning())  # puts the final weights in use
-        return {name: partial(parts.__getitem__, name) for name in parts}
 
     def _load_head(self, data: bytes, source: object) -> None:
         self.learner.reset(self._learning(), Classifier.from_bytes(data, source))
