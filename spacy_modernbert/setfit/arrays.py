@@ -14,13 +14,9 @@ LabelMatrix: TypeAlias = npt.NDArray[np.float32]
 
 
 def class_members(labels: LabelMatrix) -> list[npt.NDArray[np.intp]]:
-    """Return the texts of each class, leaving out classes without any.
+    """Return the indices of the texts of each class that has some, those without labels last.
 
-    Args:
-        labels: As for `BalancedBatches`.
-
-    Returns:
-        Indices of texts, an array for each class, those without any label as the last.
+    *Shapes:* (texts, labels) to (members,) each.
     """
     has = labels == 1
     members = [np.flatnonzero(column) for column in has.T] + [np.flatnonzero(~has.any(axis=1))]

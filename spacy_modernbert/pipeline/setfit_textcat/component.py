@@ -3,8 +3,7 @@
 # No `from __future__ import annotations`: spaCy validates `[initialize]` against these types.
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import torch
 from spacy import util
 from spacy.errors import Errors as SpacyErrors
 from spacy.language import Language
-from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
@@ -31,14 +29,7 @@ from ...setfit.training.config import SetfitOptimizerConfig, SetfitTrainingConfi
 from ...setfit.training.losses import loss_and_gradient, similarities
 from ...setfit.training.support_set import SupportSet
 from ..checkpoint_model import CheckpointModel
-from ..error_handling import annotate_batch, annotate_stream
-from ..serialization import (
-    Writers,
-    component_from_bytes,
-    component_from_disk,
-    component_to_bytes,
-    component_to_disk,
-)
+from ..checkpoint_pipe import CheckpointPipe, Readers, Writers
 from ..training_steps import planned_steps
 from .config import LearningSettings, SetfitTextcatConfig
 from .examples import (
@@ -52,7 +43,7 @@ from .examples import (
 from .learner import HEAD, SUPPORT, SetfitLearner
 
 
-class SetfitTextcat(TrainablePipe):
+class SetfitTextcat(CheckpointPipe):
     """Predicts the category of a Doc from a few texts of each, and writes it to ``doc.cats``.
 
     See `make_setfit_textcat` for the arguments.
@@ -63,6 +54,8 @@ class SetfitTextcat(TrainablePipe):
         head_config: How the next classifier is fitted. It may be replaced as a whole.
         learner: What was learned: texts, weights, and the classifier.
     """
+
+    part_names = (HEAD, SUPPORT)
 
     def __init__(
         self,
@@ -278,15 +271,6 @@ class SetfitTextcat(TrainablePipe):
         for doc, row in zip(docs, scores.tolist(), strict=True):
             doc.cats.update(zip(self.labels, row, strict=True))
 
-    def __call__(self, doc: Doc) -> Doc:
-        """Annotate one Doc; an error goes to the error handler."""
-        annotate_batch(self, [doc], self._annotate)
-        return doc
-
-    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Annotate a stream of Docs, and leave out those that fail."""
-        yield from annotate_stream(self, stream, self._annotate, batch_size=batch_size)
-
     def update(
         self,
         examples: Iterable[Example],
@@ -361,26 +345,6 @@ class SetfitTextcat(TrainablePipe):
         self.learner.reset(self._learning(), classifier)
         return self
 
-    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """Return the component as bytes: ``cfg``, ``vocab``, ``model``, classifier, support set."""
-        return component_to_bytes(self, exclude, self._parts())
-
-    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "SetfitTextcat":
-        """Load what `to_bytes` returned, into a component of the same config."""
-        readers = {HEAD: self._load_head, SUPPORT: self._load_support}
-        component_from_bytes(self, bytes_data, exclude, readers)
-        return self
-
-    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Write a folder; sentence-transformers can load the ``model`` in it."""
-        component_to_disk(self, path, exclude, self._parts(), [HEAD, SUPPORT])
-
-    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "SetfitTextcat":
-        """Load the folder that `to_disk` wrote, into a component of the same config."""
-        readers = {HEAD: self._load_head, SUPPORT: self._load_support}
-        component_from_disk(self, path, exclude, readers)
-        return self
-
     def changed_settings(self) -> dict[str, Any]:
         """Return the settings that are no longer what the config says."""
         stored = self._stored_settings()
@@ -396,14 +360,19 @@ class SetfitTextcat(TrainablePipe):
             self.vocab.strings.add(label)
         self.learner.reset(self._learning())
 
+    def part_writers(self, excluded: set[str]) -> Writers:
+        """Return what writes the classifier and the support set."""
+        return self.learner.writers(self._learning())
+
+    def part_readers(self, excluded: set[str]) -> Readers:
+        """Return what reads the classifier and the support set."""
+        return {HEAD: self._load_head, SUPPORT: self._load_support}
+
     def _learning(self) -> LearningSettings:
         training = self.training_config
         if training.optimizer.total_steps is None:
             training = training.with_total_steps(self._planned_steps)
         return LearningSettings(tuple(self.label_data), self.settings, training, self.head_config)
-
-    def _annotate(self, docs: Sequence[Doc]) -> None:
-        self.set_annotations(docs, self.predict(docs))
 
     def _vectors(self, docs: list[Doc]) -> Floats:
         self.learner.source.load(self.cfg["device"])
@@ -418,10 +387,6 @@ class SetfitTextcat(TrainablePipe):
     def _stored_settings(self) -> dict[str, Any]:
         training = self.training_config.model_dump(mode="json")
         return {**self.cfg, "training": training, "head": self.head_config.model_dump(mode="json")}
-
-    def _parts(self) -> Writers:
-        parts = self.learner.to_bytes(self._learning())  # puts the final weights in use
-        return {name: partial(parts.__getitem__, name) for name in parts}
 
     def _load_head(self, data: bytes, source: object) -> None:
         self.learner.reset(self._learning(), Classifier.from_bytes(data, source))

@@ -1,4 +1,4 @@
-"""Flat settings of ``setfit_textcat``. Importing them does not import torch."""
+"""Settings of ``setfit_textcat``. Importing them does not import torch."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ class SentenceEncoderSource:
         drop: float,
         train: bool,
     ) -> float:
-        """Add a batch to the support set, and add up the gradients of its loss.
+        """Add a batch to the support set, add up the gradients of its loss, and return the loss.
 
         The batch is filled up from the support set.
 
@@ -121,9 +122,6 @@ class SentenceEncoderSource:
             settings: The settings.
             drop: Dropout rate, if the settings leave it open.
             train: Whether the encoder is trained.
-
-        Returns:
-            The loss.
         """
         config, chosen = settings.training, annotated_rows(labels)
         texts, labels = [docs[i].text for i in chosen], labels[chosen]
@@ -149,7 +147,7 @@ class SentenceEncoderSource:
         if not self._trainer.config.use_training_optimizer:
             self._trainer.update()
         elif sgd:
-            self._trainer.update(lambda: self.model.finish_update(sgd))
+            self._trainer.update(partial(self.model.finish_update, sgd))
 
     def end_training(self) -> None:
         """Keep interpolated weights, and release the optimizer and all other weights."""

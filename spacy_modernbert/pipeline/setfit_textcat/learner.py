@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
+from functools import partial
 
 import numpy as np
 from spacy.tokens import Doc
@@ -18,6 +19,7 @@ from ...setfit.training.fine_tuning import Evaluation, Evaluator, evaluate_score
 from ...setfit.training.support_set import SupportSet
 from ...setfit.training.templates import label_texts
 from ..checkpoint_model import CheckpointModel
+from ..checkpoint_pipe import Writers
 from .config import LearningSettings
 from .embedding_sources import SentenceEncoderSource
 from .examples import Text, text_of
@@ -161,18 +163,18 @@ class SetfitLearner:
         self._mark_fitted()
         return self.classifier
 
-    def to_bytes(self, settings: LearningSettings) -> dict[str, bytes]:
-        """Return classifier and support set by file name, as far as they are to be stored.
+    def writers(self, settings: LearningSettings) -> Writers:
+        """Return what writes classifier and support set, as far as they are to be stored.
 
         The weights in use are the final ones afterwards.
         """
-        parts = {}
+        parts: dict[str, Callable[[], bytes]] = {}
         if self.can_fit(settings):
-            parts[HEAD] = self.current_classifier(settings).to_bytes()
+            parts[HEAD] = self.current_classifier(settings).to_bytes
         keep = settings.flat.keep_support
         if keep != "none" and len(self.support):
             vectors, _ = self.source.embed(self.support)
-            parts[SUPPORT] = self.support.to_bytes(keep, vectors)
+            parts[SUPPORT] = partial(self.support.to_bytes, keep, vectors)
         return parts
 
     def load_support(self, data: bytes, settings: LearningSettings, *, source: object) -> None:

@@ -67,11 +67,7 @@ def sentence_encoder_v1(
 
 @dataclass(frozen=True)
 class SentenceEncoderFormat:
-    """Folders of sentence-transformers; in memory one safetensors file.
-
-    Attributes:
-        overrides: Settings that win over those of the checkpoint.
-    """
+    """Folders of sentence-transformers, read with overrides; in memory one safetensors file."""
 
     overrides: Overrides
 

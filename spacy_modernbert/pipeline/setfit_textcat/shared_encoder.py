@@ -35,28 +35,18 @@ def sentence_encoder_listener_v1(
     Returns:
         The model: the mean of the vectors of a Doc's tokens. *Shape of its output:* (docs, width).
     """
-    return pool_docs(tok2vec, normalize=normalize)
-
-
-def pool_docs(tok2vec: Model, *, normalize: bool) -> Model[list[Doc], Floats2d]:
-    """Make the model that averages the token vectors of each Doc, and may scale them to length one.
-
-    ``tok2vec`` turns Docs into one array each, as a listener does.
-    """
-    layers = [tok2vec, list2ragged(), reduce_mean()]
-    model: Model[list[Doc], Floats2d] = chain(*layers, *([to_length_one()] * normalize))
+    layers: list[Model] = [tok2vec, list2ragged(), reduce_mean()]
+    if normalize:
+        layers.append(Model("to_length_one", _scale))
+    model: Model[list[Doc], Floats2d] = chain(*layers)
     model.set_ref("tok2vec", tok2vec)
     return model
-
-
-def to_length_one() -> Model[Floats2d, Floats2d]:
-    """Make the layer that scales vectors to length one; zeros stay."""
-    return Model("to_length_one", _scale)
 
 
 def _scale(
     model: Model[Floats2d, Floats2d], vectors: Floats2d, is_train: bool
 ) -> tuple[Floats2d, Callable[[Floats2d], Floats2d]]:
+    """Scale vectors to length one; zeros stay."""
     xp = model.ops.xp
     lengths = xp.maximum(xp.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     units = vectors / lengths

@@ -71,10 +71,7 @@ def load_setfit(
 
 
 def read_head(path: Path) -> tuple[Head, np.ndarray]:
-    """Read a pickled head.
-
-    Returns:
-        The head, and the classes of its rows: numbers, or names.
+    """Read a pickled head, and the classes of its rows: numbers, or names.
 
     Raises:
         ValueError: SM220 or SM221.

@@ -70,13 +70,6 @@ class ArrayBox(Box):
         return flat.reshape(shape[::-1]).T if self.get("order") == "F" else flat.reshape(shape)
 
 
-def _box(name: str) -> type[Box]:
-    return type(name, (Box,), {"kind": name})
-
-
-_BOXES = {(module, name): _box(name) for module, names in _ESTIMATORS.items() for name in names}
-
-
 def _dtype(*args: Any) -> np.dtype:
     """Build a dtype of plain values from the arguments that numpy pickles it with."""
     dtype = np.dtype(args[0]) if args and isinstance(args[0], str) else None
@@ -93,7 +86,11 @@ def _scalar(dtype: Any, content: Any) -> Any:
 
 # What a name in the pickle stands for.
 _ALLOWED: dict[tuple[str, str], Any] = {
-    **_BOXES,
+    **{
+        (module, name): type(name, (Box,), {"kind": name})
+        for module, names in _ESTIMATORS.items()
+        for name in names
+    },
     ("joblib.numpy_pickle", "NumpyArrayWrapper"): ArrayBox,
     ("numpy", "dtype"): _dtype,
     ("numpy", "ndarray"): "numpy.ndarray",  # a mere word: only joblib's note mentions it

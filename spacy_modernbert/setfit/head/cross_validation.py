@@ -47,8 +47,10 @@ def choose_temperature(
     """
 
     def loss(log: float) -> float:
-        options = {"multi_label": multi_label}
-        scaled = [negative_log_likelihood(x / np.exp(log), labels, **options) for x in logits]
+        scaled = [
+            negative_log_likelihood(each / np.exp(log), labels, multi_label=multi_label)
+            for each in logits
+        ]
         return 0.5 * (log / _PRIOR_DEVIATION) ** 2 + len(labels) * float(np.mean(scaled))
 
     return float(np.exp(min(_LOG_TEMPERATURES.tolist(), key=loss)))

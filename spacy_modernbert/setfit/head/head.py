@@ -64,17 +64,17 @@ def fit_head(
     and separates them without fail, so that its probabilities would always seem too low. That is
     why the vectors from before the fine-tuning count as well.
 
+    Unless a text can have several labels, texts that don't have exactly one are left out.
+
     Args:
         vectors: Sentence vectors. *Shape:* (texts, width).
-        labels: 1 where a text has a label, 0 where it does not, NaN where that is unknown. Unless a
-            text can have several, texts that don't have exactly one are left out.
+        labels: 1 where a text has a label, 0 where it does not, NaN where that is unknown.
             *Shape:* (texts, labels).
         names: Names of the labels, for messages.
         config: How to fit.
         multi_label: Whether a text can have several labels.
         seed: Seed of the folds.
         initial: Vectors of the same texts before the encoder was fine-tuned; None if it was not.
-            *Shape:* (texts, width).
 
     Raises:
         ValueError: SM210 where there is nothing to choose from, SM211 where a label has no example.

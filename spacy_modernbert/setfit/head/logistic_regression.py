@@ -40,16 +40,10 @@ def select_usable(labels: LabelMatrix, *, multi_label: bool) -> npt.NDArray[np.b
 def fit_arrays(
     vectors: Floats, labels: LabelMatrix, config: HeadConfig, *, multi_label: bool
 ) -> tuple[Floats, Floats]:
-    """Fit one regression over all labels, or one for each.
+    """Fit one regression over all labels, or one for each, with a strength that is a number.
 
-    Args:
-        vectors: *Shape:* (texts, width).
-        labels: *Shape:* (texts, labels).
-        config: How, with a strength that is a number.
-        multi_label: Whether each label is decided on its own.
-
-    Returns:
-        Weights and intercepts. *Shapes:* (labels, width) and (labels,).
+    *Shapes:* vectors (texts, width) and labels (texts, labels) to weights (labels, width) and
+    intercepts (labels,).
     """
     coef = np.zeros((labels.shape[1], vectors.shape[1]), dtype=np.float32)
     intercept = np.full(len(coef), _ABSENT, dtype=np.float32)

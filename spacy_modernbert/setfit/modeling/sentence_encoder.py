@@ -45,7 +45,7 @@ class TokenizedTexts:
     """Texts as sequences of piece ids.
 
     Attributes:
-        sequences: One for each text, special tokens included; none is empty. *Shape:* (pieces,)
+        sequences: One for each text, special tokens included; none is empty. *Shape:* (pieces,).
         truncated: Indices of the texts that were too long, and lost their end.
     """
 
@@ -110,8 +110,7 @@ class SentenceEncoder(nn.Module):
     def tokenize(self, texts: Sequence[str]) -> TokenizedTexts:
         """Turn texts into sequences, prompt and special tokens included.
 
-        A text that doesn't fit loses its end, as it did when the checkpoint was trained. The result
-        names these texts, so that the caller can warn.
+        A text that doesn't fit loses its end, as it did when the checkpoint was trained.
         """
         prompt, tokenizer = self.input_config.prompt, self.tokenizer
         sequences: list[Ints] = []

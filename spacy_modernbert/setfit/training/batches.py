@@ -22,8 +22,7 @@ class BalancedBatches:
     number of texts.
 
     Args:
-        labels: 1 where a text has a label, 0 where it does not, NaN where that is unknown.
-            Texts without any label are a class of their own. *Shape:* (texts, labels).
+        labels: Texts without any label are a class of their own. *Shape:* (texts, labels).
         size: Texts in a batch. All of them are in every batch where there are no more than that.
         group: Texts of a class in a batch that has no room for all classes.
         seed: Seed of a generator of its own.

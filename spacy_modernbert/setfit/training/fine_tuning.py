@@ -85,7 +85,7 @@ def fine_tune(
     Args:
         trainer: Trains the encoder.
         support: The texts, all of which can be encoded.
-        steps: Yields the numbers of the steps, from 0.
+        steps: The numbers of the steps, from 0.
         multi_label: Whether a text can have several labels.
         head: How heads are fitted to choose a weight interpolation.
         evaluator: Evaluates the encoder at the start, after each quarter and at the end; the best

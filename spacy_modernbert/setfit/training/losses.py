@@ -24,13 +24,9 @@ def similarities(labels: Tensor) -> Tensor:
     That is the Jaccard index over the labels for which both are annotated. It is 1 or 0 for texts
     of one label each.
 
-    Args:
-        labels: 1 where a text has a label, 0 where it does not, NaN where that is unknown.
-            *Shape:* (texts, labels).
-
     Returns:
         NaN for a text and itself, and where two texts have no label between them, or no
-        annotation in common: such pairs teach nothing. *Shape:* (texts, texts).
+        annotation in common: such pairs teach nothing. *Shape:* (texts, labels) to (texts, texts).
     """
     known = (~labels.isnan()).to(labels.dtype)
     has = labels.nan_to_num(0.0)
