@@ -80,7 +80,7 @@ LOSSES: dict[str, dict[str, Any]] = {
     "dice": {"loss_type": "dice"},
 }
 _SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-_STD, _MEAN = 4.0, -3.0  # of the logits of span models
+_STD, _MEAN = 2.5, -1.0  # of the logits of span models
 _TOKEN_MEANS = (-0.3, -0.3, 4.0)  # of start, end and inside logits
 
 
@@ -240,7 +240,7 @@ def _spread_scores(model: Any, seed: int) -> None:
         noise = torch.randn(parameter.shape, generator=generator)
         if "token_rep_layer" in name:
             if parameter.dim() == 2:
-                parameter.copy_(0.4 * noise)
+                parameter.copy_(0.3 * noise)
         elif parameter.dim() == 1:
             parameter.copy_(0.1 * noise)
         else:

@@ -259,7 +259,7 @@ def test_converting_is_idempotent_and_stays_out_of_its_source(saved, tmp_path):
 
 
 def test_encoders_are_saved_by_themselves(saved, tmp_path):
-    """What they say of a row is what the whole model reads in it."""
+    """Their vectors of a sequence are those of the whole model."""
     convert(
         saved("bi_span"), tmp_path / "bi", encoder=tmp_path / "text", labels_encoder=tmp_path / "l"
     )
@@ -267,8 +267,8 @@ def test_encoders_are_saved_by_themselves(saved, tmp_path):
     whole = {"text": model.network.encoder, "l": model.network.labels_encoder}
     for name, encoder in whole.items():
         alone = load_encoder(tmp_path / name)
-        row = alone.tokenizer.encode_texts(["place of birth"])[0].ids
-        batch = PackedBatch.from_sequences([row])
+        ids = alone.tokenizer.encode_texts(["place of birth"])[0].ids
+        batch = PackedBatch.from_sequences([ids])
         with torch.inference_mode():
             assert torch.allclose(alone.encoder(batch), encoder(batch), atol=1e-5)
     with pytest.raises(ValueError, match="SM115"):
@@ -284,8 +284,8 @@ def test_converting_adds_the_markers(tmp_path, added):
     state = model.network.state_dict()
     name = "token_rep_layer.bert_layer.model.embeddings.tok_embeddings.weight"
     plain = tiny_piecer(markers=False)
-    rows = [*range(plain.vocab_size), *ids[3 - added :]]
-    state[name] = state[name][rows]
+    kept = [*range(plain.vocab_size), *ids[3 - added :]]
+    state[name] = state[name][kept]
     old = tmp_path / "old"
     plain.save(old)
     torch.save(state, old / "pytorch_model.bin")

@@ -82,7 +82,7 @@ def theirs(one, oracle, name):
     """Upstream's loss and gradients, or None where it stops with an error."""
     kwargs = oracle.LOSSES[name]
     core = one.theirs.model.eval()
-    # Spans that are drawn by chance are none of ours.
+    # Without the spans that upstream draws at random.
     core.config.neg_spans_ratio = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

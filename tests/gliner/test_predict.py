@@ -1,4 +1,4 @@
-"""One answer a text: whatever its neighbours, its length, and the number of labels."""
+"""Predictions depend on no other text, and on no limit of length or number of labels."""
 
 import copy
 import pickle
@@ -206,7 +206,7 @@ def test_candidates_get_the_scores_they_have_among_all(kind):
             assert abs(every[int(start), int(end), LABELS[label]] - float(score)) < 1e-4
 
 
-def test_words_without_pieces_move_nobody():
+def test_words_without_pieces_move_no_other():
     """In a network whose words do not see each other behind the encoder, theirs are the same."""
     model = model_of("uni_last")
     words = split_words(TEXTS[0]).words

@@ -74,7 +74,7 @@ def test_label_vectors_may_be_beside_the_marker():
 
 @settings(max_examples=200, deadline=None)
 @given(NASTY, NASTY)
-def test_nobody_else_writes_a_marker(labels, words):
+def test_no_text_writes_a_marker(labels, words):
     prompt_builder = make_builder()
     try:
         prompt = prompt_builder.prompt(labels)

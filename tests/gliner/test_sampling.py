@@ -1,4 +1,4 @@
-"""What may be drawn, whatever the chance."""
+"""Which labels may be drawn, with any seed."""
 
 import numpy as np
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Targets: each annotated span at its place, and no word about what nobody knows."""
+"""Targets: each annotated span at its place, and weights of 0 for all that is unknown."""
 
 import numpy as np
 import pytest
@@ -130,7 +130,7 @@ def test_unknown_words_are_no_negatives(max_width):
     assert made.weights[away].min() == 1
 
 
-def test_labels_nobody_looked_for_are_no_negatives():
+def test_labels_that_were_not_looked_for_are_no_negatives():
     made = targets(
         [AnnotatedSpan(0, 1, "person")], ("person", "location", "date"), known_labels=["date"]
     )

@@ -1,1 +1,1 @@
-"""Texts and labels to labelled spans."""
+"""Texts and labels to labeled spans."""
