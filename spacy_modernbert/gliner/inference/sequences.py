@@ -126,7 +126,7 @@ def cut_text(
     if text.vectors is not None:  # no sequence of it will be encoded, so all of it fits
         capacity = len(pieces.ids)
     capacity = max(capacity, 1)
-    fits, _ = clip_words(pieces.words, capacity=capacity)
+    fits = clip_words(pieces.words, capacity=capacity)
     pieces = WordPieces(pieces.ids[fits], pieces.words[fits])
     windows = cut_word_windows(
         np.bincount(pieces.words, minlength=len(text.words)),

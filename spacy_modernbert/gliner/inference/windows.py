@@ -121,18 +121,17 @@ def merge_windows(windows: WordWindows, parts: Sequence[ScoredSpans]) -> ScoredS
     return ScoredSpans.join(kept).in_order()
 
 
-def clip_words(words: Ints, *, capacity: int) -> tuple[NDArray[np.bool_], Ints]:
-    """Find the pieces of words that are too long for any sequence.
+def clip_words(words: Ints, *, capacity: int) -> NDArray[np.bool_]:
+    """Find the pieces that are read, of words that may be too long for any sequence.
 
     A word of thousands of pieces (a data URL, a line of base64) fits no sequence. Its first pieces
     are read, the others are not, and the caller has to warn of it.
 
     *Shape:* the word of each piece, never falling, (pieces,), to whether each piece is read,
-    (pieces,), bool, and the words that are not read to their ends, (clipped,), int32.
+    (pieces,), bool.
     """
     first = np.searchsorted(words, words, side="left")
-    fits = np.arange(len(words)) - first < capacity
-    return fits, np.unique(words[~fits])
+    return np.arange(len(words)) - first < capacity
 
 
 def _last_break(breaks: NDArray[np.int64], low: int, high: int, *, default: int) -> int:
