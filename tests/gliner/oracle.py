@@ -25,8 +25,8 @@ TEXTS = [
     "Lisbon",
     "",
     "   ",
-    "Prof. Anne-Marie O'Connor left the University of Oxford for Genève on 03/11/2020 for £9,500!",
-    "twenty-one snake_case e-mail@example.org\n\n\ttab\u00a0space — en\u2013dash … 🙂 日本語 end",
+    "Prof. Anne-Marie O'Connor left the University of Oxford for Genève on 03/11/2020, for £9,500!",
+    "twenty-one snake_case e-mail@example.org\n\n\ttab\u00a0space ― em—dash … 🙂 日本語 end",
     " spaces at   both ends   and within  ",
     "In 2004 Wangari Maathai met Kofi Annan in Nairobi, Kenya and Oslo, Norway. " * 4,
 ]

@@ -110,6 +110,8 @@ factory = "{factory}"
 keep_support = "texts"
 abstain_label = {abstain}
 
+[components.setfit.training]
+
 [components.setfit.training.optimizer]
 learn_rate = 2e-3
 warmup_steps = 0
