@@ -28,7 +28,14 @@ from .modernbert_config import ModernBertConfig
 from .precision import Precision, cast_parameters, resolve_precision
 from .protocol import Encoder
 from .skip_init import SkipRandomInit
-from .storage import bytes_to_tensors, read_tensors, tensors_to_bytes, write_tensors
+from .storage import (
+    bytes_to_tensors,
+    make_header,
+    read_header,
+    read_tensors,
+    tensors_to_bytes,
+    write_tensors,
+)
 from .weights import encoder_weights, load_weights
 
 _FORMAT = "spacy_modernbert"
@@ -90,10 +97,8 @@ def load_encoder_file(
         state, metadata = bytes_to_tensors(source)
     else:
         state, metadata = read_tensors(source)
-    if _FORMAT not in metadata:
-        where = source if isinstance(source, Path) else "the given data"
-        raise ValueError(Errors.SM046.format(source=where))
-    header = json.loads(metadata[_FORMAT])
+    where = source if isinstance(source, Path) else "the given data"
+    header = read_header(metadata, _FORMAT, otherwise=Errors.SM046.format(source=where))
     encoder = build_encoder(header["config"], state, precision=precision, device=device)
     return Checkpoint(encoder, PieceTokenizer.from_bytes(header["tokenizer"].encode("utf8")))
 
@@ -184,5 +189,4 @@ def build_encoder(
 def _header(checkpoint: Checkpoint) -> dict[str, str]:
     tokenizer = checkpoint.tokenizer.to_bytes().decode("utf8")
     content = {"config": checkpoint.encoder.config.to_dict(), "tokenizer": tokenizer}
-    # A single entry: safetensors writes several in random order, and bytes must be reproducible.
-    return {_FORMAT: json.dumps(content)}
+    return make_header(_FORMAT, content)

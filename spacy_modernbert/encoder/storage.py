@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -71,6 +72,27 @@ def bytes_to_tensors(
         return safetensors.torch.load(data), metadata
     except (ValueError, AttributeError, safetensors.SafetensorError) as error:
         raise ValueError(Errors.SM042.format(path=source, reason=error)) from error
+
+
+def make_header(format: str, content: Mapping[str, Any]) -> dict[str, str]:
+    """Return the metadata of a file of ours: the name of its format, and its content as JSON.
+
+    It is a single entry: safetensors writes several in a random order, and bytes must be
+    repeatable.
+    """
+    return {format: json.dumps(content)}
+
+
+def read_header(metadata: Mapping[str, str], format: str, *, otherwise: str) -> dict[str, Any]:
+    """Read what `make_header` returned.
+
+    Raises:
+        ValueError: The message ``otherwise`` if the file is not of this format.
+    """
+    if format not in metadata:
+        raise ValueError(otherwise)
+    content: dict[str, Any] = json.loads(metadata[format])
+    return content
 
 
 def _detached(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

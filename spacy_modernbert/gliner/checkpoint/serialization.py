@@ -20,6 +20,8 @@ from ...encoder.hub import SAFETENSORS, TOKENIZER
 from ...encoder.precision import Precision
 from ...encoder.storage import (
     bytes_to_tensors,
+    make_header,
+    read_header,
     read_tensors,
     tensors_to_bytes,
     write_tensors,
@@ -98,8 +100,7 @@ def gliner_to_bytes(model: GlinerModel) -> bytes:
         header["labels"], vectors = model.label_vectors.items()
         if vectors is not None:
             tensors = {**tensors, _LABEL_VECTORS: vectors}
-    # A single entry: safetensors writes several in a random order, and bytes must be repeatable.
-    return tensors_to_bytes(tensors, {_FORMAT: json.dumps(header)})
+    return tensors_to_bytes(tensors, make_header(_FORMAT, header))
 
 
 def gliner_from_bytes(
@@ -111,9 +112,8 @@ def gliner_from_bytes(
         ValueError: SM042 if the bytes are damaged, SM046 if they hold something else.
     """
     state, metadata = bytes_to_tensors(data)
-    if _FORMAT not in metadata:
-        raise ValueError(Errors.SM046.format(source="the given bytes"))
-    header = json.loads(metadata[_FORMAT])
+    message = Errors.SM046.format(source="the given bytes")
+    header = read_header(metadata, _FORMAT, otherwise=message)
     config = GlinerConfig.from_dict(header["config"])
     vectors = state.pop(_LABEL_VECTORS, None)
     network = build_network(

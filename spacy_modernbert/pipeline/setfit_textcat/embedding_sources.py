@@ -129,16 +129,15 @@ class SentenceEncoderSource:
         support.add(*given)
         if not train:
             return 0.0
-        if self._trainer is None:
-            self._trainer = SentenceEncoderTrainer(self.model.checkpoint, config)
-        if self._trainer.is_over:
+        trainer = self._trainer or self.start_training(config)
+        if trainer.is_over:
             return 0.0
         batch: tuple[Sequence[Ints], LabelMatrix] = (given.sequences, labels)
         if config.batch_size:
             known = support.labels(multi_label=settings.flat.multi_label)
             batch = support.draw(config.batch_size, known, given)
         dropout = drop if config.dropout is None else config.dropout
-        return self._trainer.accumulate(*batch, dropout=dropout)
+        return trainer.accumulate(*batch, dropout=dropout)
 
     def finish_update(self, sgd: Optimizer | None) -> None:
         """Take the step that updates have prepared, if there were any."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import torch
 from torch import nn
 
 from ...encoder.checkpoint import build_encoder
 from ...encoder.precision import Precision
-from ...encoder.storage import bytes_to_tensors, tensors_to_bytes
+from ...encoder.storage import bytes_to_tensors, make_header, read_header, tensors_to_bytes
 from ...encoder.weights import load_weights, weights_below
 from ...errors import Errors
 from ...text.tokenizer import PieceTokenizer
@@ -32,8 +31,7 @@ def to_bytes(model: SentenceEncoder) -> bytes:
     }
     state = {_ENCODER + name: tensor for name, tensor in model.encoder.stored_weights().items()}
     state.update({_LAYERS + name: tensor for name, tensor in model.layers.state_dict().items()})
-    # A single entry: safetensors writes several in a random order, and bytes must be repeatable.
-    return tensors_to_bytes(state, {_FORMAT: json.dumps(header)})
+    return tensors_to_bytes(state, make_header(_FORMAT, header))
 
 
 def from_bytes(
@@ -45,9 +43,8 @@ def from_bytes(
         ValueError: SM042 where the bytes are damaged, SM046 where they are something else.
     """
     state, metadata = bytes_to_tensors(data)
-    if _FORMAT not in metadata:
-        raise ValueError(Errors.SM046.format(source="the given bytes"))
-    header = json.loads(metadata[_FORMAT])
+    message = Errors.SM046.format(source="the given bytes")
+    header = read_header(metadata, _FORMAT, otherwise=message)
     encoder = build_encoder(
         header["config"], weights_below(state, _ENCODER), precision=precision, device=device
     )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from ...encoder.storage import bytes_to_tensors, tensors_to_bytes
+from ...encoder.storage import bytes_to_tensors, make_header, read_header, tensors_to_bytes
 from ...errors import Errors
 from ..arrays import Floats
 from .head import Head
@@ -42,8 +41,7 @@ class Classifier:
             "temperature": self.head.temperature,
             "multi_label": self.head.multi_label,
         }
-        # A single entry: safetensors writes several in a random order.
-        return tensors_to_bytes(tensors, {_FORMAT: json.dumps(header)})
+        return tensors_to_bytes(tensors, make_header(_FORMAT, header))
 
     @classmethod
     def from_bytes(cls, data: bytes, source: object = "the given bytes") -> Classifier:
@@ -53,9 +51,8 @@ class Classifier:
             ValueError: SM042 where the bytes are damaged, SM213 where they are something else.
         """
         state, metadata = bytes_to_tensors(data, source)
-        if _FORMAT not in metadata:
-            raise ValueError(Errors.SM213.format(source=source))
-        header = json.loads(metadata[_FORMAT])
+        message = Errors.SM213.format(source=source)
+        header = read_header(metadata, _FORMAT, otherwise=message)
         coef, intercept, prototypes = (state[name].numpy() for name in _ARRAYS)
         head = Head(coef, intercept, header["temperature"], header["multi_label"])
         return cls(head, tuple(header["labels"]), prototypes)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...encoder.storage import bytes_to_tensors, tensors_to_bytes
+from ...encoder.storage import bytes_to_tensors, make_header, read_header, tensors_to_bytes
 from ...errors import Errors
 from ...text.tokenizer import Ints
 from ..arrays import Floats, LabelMatrix
@@ -231,7 +231,7 @@ class SupportSet:
         if digests and all(name in self._initial for name in digests):
             arrays["initial_vectors"] = np.stack([self._initial[name] for name in digests])
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        return tensors_to_bytes(tensors, {_FORMAT: json.dumps({"has_texts": has_texts})})
+        return tensors_to_bytes(tensors, make_header(_FORMAT, {"has_texts": has_texts}))
 
     def add_bytes(
         self, data: bytes, tokenize: Tokenize | None, version: Hashable, *, source: object
@@ -244,15 +244,15 @@ class SupportSet:
             ValueError: SM042 where the bytes are damaged, SM213 where they are something else.
         """
         tensors, metadata = bytes_to_tensors(data, source)
-        if _FORMAT not in metadata:
-            raise ValueError(Errors.SM213.format(source=source))
+        message = Errors.SM213.format(source=source)
+        header = read_header(metadata, _FORMAT, otherwise=message)
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         texts: list[str] = json.loads(arrays["texts"].tobytes().decode("utf8"))
         if not texts:
             return
         digests = [digest(text) for text in texts]
         self._vectors_version = version
-        if tokenize is not None and json.loads(metadata[_FORMAT])["has_texts"]:
+        if tokenize is not None and header["has_texts"]:
             self.add(texts, tokenize(texts), arrays["labels"])
             self._vectors.update(zip(digests, arrays["vectors"], strict=True))
         else:
