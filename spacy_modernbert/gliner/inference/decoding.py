@@ -40,7 +40,9 @@ def choose_spans(
     order = np.argsort(-candidates.scores, kind="stable")
     keys = np.stack([candidates.starts, candidates.ends, candidates.labels])[:, order]
     order = order[np.sort(np.unique(keys, axis=1, return_index=True)[1])]
-    spans = list(zip(candidates.starts[order].tolist(), candidates.ends[order].tolist(), strict=True))
+    spans = list(
+        zip(candidates.starts[order].tolist(), candidates.ends[order].tolist(), strict=True)
+    )
     choose = _choose_nested if nested else _choose_flat
     kept = order[np.array(choose(spans, multi_label), dtype=np.intp)]
     return kept[np.argsort(candidates.starts[kept], kind="stable")]

@@ -100,7 +100,8 @@ def find_spans(
         ]
         found = iter(_score(model, sequences, vectors, batch_pieces))
     merged = [
-        _merge(one, found).within_borders(text.borders) for text, one in zip(texts, made, strict=True)
+        _merge(one, found).within_borders(text.borders)
+        for text, one in zip(texts, made, strict=True)
     ]
     return [replace(spans, labels=index[spans.labels]) for spans in merged]
 

@@ -120,8 +120,8 @@ def cut_text(
 
     Pieces of a word that fits no sequence are left out beyond what fits. A window has at most
     ``max_words`` words, by default as many as suit the checkpoint, or as in its training;
-    neighboring ones share at least ``overlap``, by default an eighth of that, and never less than
-    the widest span.
+    neighboring ones share at least ``overlap``, by default an eighth of that, or nothing where they
+    meet at a border, and never less than the widest span otherwise.
     """
     builder = model.prompt_builder
     limit = max_words or model.config.inference_window or model.config.max_len
@@ -139,6 +139,7 @@ def cut_text(
         # A span of the greatest width that starts anywhere must lie in some window.
         overlap=max(limit // 8 if overlap is None else overlap, model.config.max_width),
         breaks=text.breaks,
+        borders=text.borders if overlap is None else (),
     )
     return TextSequences(pieces, windows, groups)
 

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 _WORD = re.compile(r"\w+(?:[-_]\w+)*|\S")
 
 # Punctuation that is a part of words, numbers and addresses: "don't", "3.5", "AT&T", "and/or".
-_JOINERS = frozenset(".,'’:/@&#+%_-‐‑–·")
+_JOINERS = frozenset(".,'\u2019:/@&#+%_-\u2010\u2011\u2013\u00b7")
 
 # Scripts without spaces between words: Chinese characters; Thai, Lao, Tibetan, Burmese, Khmer and
 # Japanese syllables.
@@ -23,7 +24,7 @@ _CHINESE = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 _SYLLABLES = "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u31f0-\u31ff\uff66-\uff9f"
 _UNSPACED = re.compile(f"[{_CHINESE}{_SYLLABLES}]")
 # Longer than most words.
-_SEVERAL_WORDS = re.compile(f"[{_CHINESE}]{{4}}|[{_SYLLABLES}]{{12}}")
+_SEVERAL_WORDS = re.compile(f"[{_CHINESE}]{{4}}|[{_SYLLABLES}]{{16}}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,7 @@ def split_token(token: str, *, by_character: bool = False) -> list[tuple[int, in
     if by_character:
         cuts.update(_cuts_at_characters(token))
     edges = sorted({0, *cuts, len(token)})
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(edges))
 
 
 def has_unspaced_words(text: str) -> bool:

@@ -101,10 +101,10 @@ class GlinerPipe(CheckpointPipe):
         return read_labels(self.cfg["labels"])
 
     @property
-    def default_threshold(self) -> float:
-        """The threshold where no setting says another: that of the checkpoint, or else 0.5."""
-        stated: float | None = self.model.checkpoint.config.inference_threshold
-        return DEFAULT_THRESHOLD if stated is None else stated
+    def threshold(self) -> float:
+        """Least probability of a span: that of the settings, of the checkpoint, or 0.5."""
+        stated = (self.cfg["threshold"], self.model.checkpoint.config.inference_threshold)
+        return next((value for value in stated if value is not None), DEFAULT_THRESHOLD)
 
     def set_labels(self, labels: Labels) -> None:
         """Replace all labels: a list of them, or a mapping of each to its label text.
@@ -149,6 +149,7 @@ class GlinerPipe(CheckpointPipe):
         Raises:
             ValueError: E143 without labels, SM065 if a setting is out of range.
         """
+        threshold = self.threshold if threshold is None else threshold
         config = self._config(threshold=threshold, label_thresholds=label_thresholds)
         words = [DocWords.read(doc, config.word_mode) for doc in docs]
         self._has_warned = self._has_warned or warn_of_unspaced(docs, config.word_mode)
@@ -157,12 +158,7 @@ class GlinerPipe(CheckpointPipe):
         found: dict[int, DocSpans] = {}
         for own, members in group_by_labels(docs).items():
             label_texts = self._read_labels(labels) if own is None else dict(own)
-            inputs = GlinerInput.from_config(
-                [texts[i] for i in members],
-                label_texts,
-                config,
-                default_threshold=self.default_threshold,
-            )
+            inputs = GlinerInput.from_config([texts[i] for i in members], label_texts, config)
             for i, spans in zip(members, self.model.predict(inputs), strict=True):
                 found[i] = words[i].spans(spans, list(label_texts), **choice)
         return [found[i] for i in range(len(docs))]
@@ -273,10 +269,10 @@ class GlinerPipe(CheckpointPipe):
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
         docs = [example.predicted for example in examples]
-        config = self._config()
-        words = [DocWords.read(doc, config.word_mode) for doc in docs]
-        texts = [own.text(cross_sentences=config.cross_sentences) for own in words]
-        losses[self.name] += self.trainer.rehearse(texts, config, drop=0.0)
+        current = self._config()
+        words = [DocWords.read(doc, current.word_mode) for doc in docs]
+        texts = [own.text(cross_sentences=current.cross_sentences) for own in words]
+        losses[self.name] += self.trainer.rehearse(texts, current, drop=0.0)
         if sgd:
             self.finish_update(sgd)
         return losses

@@ -43,7 +43,8 @@ class GlinerPipeConfig(Settings):
     """Most words that are read at once. Null: as the checkpoint says, or else as many as in its
     training."""
     overlap: Annotated[int, Field(ge=0)] | None = None
-    """Words that two windows of a Doc share. Null: an eighth of the window."""
+    """Words that two windows of a Doc share. Null: an eighth of the window, or none where windows
+    meet at the start of a sentence."""
     on_overflow: Literal["warn", "error"] = "warn"
     """Whether labels that do not fit beside a text are read in groups, or refused."""
     device: str = "auto"

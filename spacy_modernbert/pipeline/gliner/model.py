@@ -50,16 +50,10 @@ class GlinerInput:
 
     @classmethod
     def from_config(
-        cls,
-        texts: list[SplitText],
-        label_texts: Mapping[str, str],
-        config: GlinerPipeConfig,
-        *,
-        default_threshold: float,
+        cls, texts: list[SplitText], label_texts: Mapping[str, str], config: GlinerPipeConfig
     ) -> "GlinerInput":
-        """Combine texts and the label texts of labels with the settings of a component."""
-        default = default_threshold if config.threshold is None else config.threshold
-        thresholds = [config.label_thresholds.get(label, default) for label in label_texts]
+        """Combine texts and the label texts of labels with settings, which name a threshold."""
+        thresholds = [config.label_thresholds.get(label, config.threshold) for label in label_texts]
         return cls(
             texts,
             list(label_texts.values()),
