@@ -94,6 +94,11 @@ class Errors(metaclass=_Coded):
         "the encoders of the installed transformers (BERT, DeBERTa-v2, XLM-RoBERTa ...). A newer "
         "type may need a newer transformers."
     )
+    SM049 = (
+        "The tokenizer in {source} has {entries:,} entries, but the embeddings have {rows:,} rows. Use "
+        "the tokenizer that belongs to the checkpoint, or resize the embeddings "
+        "(resize_token_embeddings in transformers) and save both."
+    )
 
     # Pipeline and command line
     SM062 = (
