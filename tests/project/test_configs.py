@@ -18,7 +18,7 @@ def test_command_of_the_page_runs(command, root, tmp_path, monkeypatch):
     """In a folder where none of the checkpoints is, with a cache that is empty."""
     from spacy_modernbert.encoder import hub
 
-    def forbidden(name):
+    def forbidden(name, revision):
         raise AssertionError(f"debug config looked for the weights of {name}")
 
     monkeypatch.setattr(hub, "_download", forbidden)

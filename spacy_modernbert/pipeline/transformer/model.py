@@ -74,8 +74,8 @@ def modernbert_model_v1(
     Weights are loaded later: in ``nlp.initialize``, from the saved pipeline, or at first use.
 
     Args:
-        name: A checkpoint folder, or a name on the Hugging Face hub. Meant for ModernBERT. Any
-            encoder that transformers supports works, too, without the packed network's speed.
+        name: A checkpoint folder, or a name on the Hugging Face hub, which may end in
+            ``@revision``. Meant for ModernBERT. Any encoder that transformers supports works, too, without the packed network's speed.
         max_length: Most pieces of a window, special pieces included. None: as the checkpoint says.
             A Doc with more pieces is read in overlapping windows, never cut off.
         overlap: Pieces that neighboring windows of a Doc share. None: an eighth of the window. Each
