@@ -116,6 +116,21 @@ class Errors(metaclass=_Coded):
         "`pip install '{name}{needed}'`."
     )
     SM065 = "The config has settings that can't be used:\n{problems}"
+    SM070 = (
+        "{component} listens to the encoder '{name}', but the encoder before it in the pipeline is "
+        "{there}. Set `upstream` of the listener to that name or to '*', or add the encoder under the "
+        "name that the listener asks for: nlp.add_pipe('modernbert', name='{name}')."
+    )
+    SM071 = (
+        "{component} can't learn from {n} of {total} Docs: the encoder '{name}' has no vectors for "
+        "their tokens. Put the encoder before the component. If the encoder is in "
+        "`frozen_components`, list it in `annotating_components`, too. Put a component that merges or "
+        "splits tokens before the encoder."
+    )
+    SM072 = (
+        "{component} reads vectors of width {expected}, but those of the encoder '{name}' have width "
+        "{found}. Use the encoder that the component was trained with, or train the component again."
+    )
 
     # GLiNER (gliner/)
     SM100 = (
@@ -304,6 +319,19 @@ class Warnings(metaclass=_Coded):
         "'{name}' is a checkpoint of the type '{model_type}', not ModernBERT. It works, with the "
         "networks of transformers: sequences may be padded, and their limits apply to `precision` "
         "and `max_length`. If you meant ModernBERT, check the setting `name`."
+    )
+
+    # Pipeline
+    SMW041 = (
+        "{component} reads zeros in place of vectors for {n} of {total} Docs, and its predictions for "
+        "them mean nothing: the encoder '{name}' has not read these Docs, or their tokens were changed "
+        "since. Enable the encoder, apply it to Docs that were made or copied from others (Doc.from_docs, "
+        "Span.as_doc), and put a component that merges or splits tokens before it. Further Docs "
+        "without vectors are not reported until a batch has all of its vectors."
+    )
+    SMW042 = (
+        "'{name}' writes doc.tensor, and so does spaCy's tok2vec, whose listeners read it: '{component}' "
+        "would read the vectors of the other. Set `annotate_tensor = false`, or use only one of them."
     )
 
     # GLiNER (gliner/)

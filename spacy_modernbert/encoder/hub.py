@@ -94,8 +94,8 @@ def _not_available(repository: str, revision: str | None, reason: str) -> FileNo
     name = f"{repository}@{revision}" if revision else repository
     option = f" --revision {revision}" if revision else ""
     full = (
-        f"{_NO_FOLDER}{_hint(name)}, the local cache does not have it, and {reason}. To download it "
-        f"on a machine with a network: `huggingface-cli download {repository}{option}`"
+        f"{_NO_FOLDER}{_hint(name)}, the local cache does not have it, and {reason}. To download "
+        f"it on a machine with a network: `huggingface-cli download {repository}{option}`"
     )
     return FileNotFoundError(Errors.SM040.format(name=name, reason=full))
 

@@ -119,7 +119,9 @@ def test_revision_is_passed_on(revision, checkpoint, monkeypatch):
 def test_missing_revision_is_named(monkeypatch):
     fake_cache(monkeypatch, None)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(FileNotFoundError, match=r"owner/name@v2'.*download owner/name --revision v2"):
+    with pytest.raises(
+        FileNotFoundError, match=r"owner/name@v2'.*download owner/name --revision v2"
+    ):
         hub.resolve("owner/name@v2")
     with pytest.raises(FileNotFoundError, match=r"SM040.*owner/name@'"):
         hub.resolve("owner/name@")

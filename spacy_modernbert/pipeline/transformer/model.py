@@ -75,7 +75,8 @@ def modernbert_model_v1(
 
     Args:
         name: A checkpoint folder, or a name on the Hugging Face hub, which may end in
-            ``@revision``. Meant for ModernBERT. Any encoder that transformers supports works, too, without the packed network's speed.
+            ``@revision``. Meant for ModernBERT. Any encoder that transformers supports works, too,
+            without the packed network's speed.
         max_length: Most pieces of a window, special pieces included. None: as the checkpoint says.
             A Doc with more pieces is read in overlapping windows, never cut off.
         overlap: Pieces that neighboring windows of a Doc share. None: an eighth of the window. Each
@@ -174,19 +175,19 @@ def forward(model: CheckpointModel[InT, OutT], docs: InT, is_train: bool) -> Tup
         return empty_batch(len(docs), encoder.hidden_size), _no_backprop
     if not is_train:
         hidden = encode(encoder, sequences.ids)
-        return sequences_to_batch(sequences, hidden, tokenizer), _no_backprop
+        return sequences_to_batch(sequences, hidden, tokenizer, split=True), _no_backprop
 
     encoder.prepare_training_().train()
     batch = PackedBatch.from_sequences(sequences.ids, device=model.shim.device)
     hidden = encoder(batch, dropout=model.attrs["dropout_rate"])
-    mask = padding_mask(sequences)
+    mask = padding_mask(sequences.ids)
 
     def backprop(d_batch: OutT) -> InT:
         (d_padded,) = d_batch.model_output.to_tuple()
         hidden.backward(d_padded[mask.to(d_padded.device)].to(hidden.device))
         return []
 
-    return sequences_to_batch(sequences, hidden.detach(), tokenizer), backprop
+    return sequences_to_batch(sequences, hidden.detach(), tokenizer, split=False), backprop
 
 
 def encode(encoder: nn.Module, sequences: List[Ints]) -> Tensor:  # noqa: UP006
