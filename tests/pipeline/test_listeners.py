@@ -370,3 +370,29 @@ def test_encoder_of_another_name_is_named(checkpoint, listener, is_first):
         nlp.initialize(lambda: data)
     assert ("'tagger' listens" in str(error.value)) == is_first
     assert ("is 'modernbert'" in str(error.value)) == is_first
+
+
+def test_error_handlers_beside_components_that_cannot_have_one(checkpoint, monkeypatch):
+    """As the manual shows it: spaCy's `ner` and `parser` have no room for a handler."""
+    from spacy.pipeline.transition_parser import Parser
+
+    nlp = add_listeners(make_nlp(checkpoint, factory="modernbert"))
+    data = examples(nlp)
+    nlp.initialize(lambda: data)
+    seen = []
+    with pytest.raises(AttributeError):
+        nlp.set_error_handler(lambda *args: None)
+    for _, pipe in nlp.pipeline:
+        if not isinstance(pipe, Parser):
+            pipe.set_error_handler(lambda name, pipe, docs, error: seen.append(name))
+    encoder = nlp.get_pipe("transformer")
+    predict = encoder.predict
+
+    def moody(docs):
+        if any("Lisbon" in doc.text for doc in docs):
+            raise RuntimeError("not that one")
+        return predict(docs)
+
+    monkeypatch.setattr(encoder, "predict", moody)
+    assert [doc.text for doc in nlp.pipe(["one", "Lisbon", "two"])] == ["one", "two"]
+    assert seen == ["transformer"]
