@@ -316,9 +316,9 @@ class Warnings(metaclass=_Coded):
 
     # Checkpoints
     SMW040 = (
-        "'{name}' is a checkpoint of the type '{model_type}', not ModernBERT. It works, with the "
-        "networks of transformers: sequences may be padded, and their limits apply to `precision` "
-        "and `max_length`. If you meant ModernBERT, check the setting `name`."
+        "'{name}' is a checkpoint of the type '{model_type}', not ModernBERT. It works, with the layers "
+        "of transformers: {padding}, and a window has {limit} pieces. If you meant ModernBERT, "
+        "check the setting `name`."
     )
 
     # Pipeline

@@ -282,7 +282,7 @@ def test_other_encoders_work_with_a_word_of_warning(tmp_path, checkpoint):
     BertModel(config).save_pretrained(tmp_path)
     tokenizer.save(tmp_path)
     nlp = make_nlp(tmp_path)
-    with pytest.warns(UserWarning, match="SMW040.*bert"):
+    with pytest.warns(UserWarning, match="SMW040.*bert.*padded on a GPU only.*at most 40 pieces"):
         nlp.initialize()
     doc = nlp("Maria Lopez works at Apple . " * 10)
     assert vectors(doc).shape[1:] == (40, 16)
@@ -369,3 +369,25 @@ def test_split_batch_pools_as_spacy_transformers_would(checkpoint):
     pooling = pool_tokens(reduce_mean(), 1.0)
     for one, other in zip(pooling.predict(ours), pooling.predict(stock), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_what_is_said_of_other_encoders_is_so(tmp_path, checkpoint):
+    """BERT's sequences are packed on a CPU, DeBERTa's are padded and of any length."""
+    from transformers import DebertaV2Config, DebertaV2Model
+
+    from spacy_modernbert.text.tokenizer import PieceTokenizer
+
+    tokenizer = PieceTokenizer.from_folder(checkpoint)
+    config = DebertaV2Config(
+        vocab_size=tokenizer.vocab_size,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        relative_attention=True,
+        pos_att_type="p2c|c2p",
+    )
+    DebertaV2Model(config).save_pretrained(tmp_path)
+    tokenizer.save(tmp_path)
+    with pytest.warns(UserWarning, match="SMW040.*sequences are padded, .*any number of pieces"):
+        make_nlp(tmp_path).initialize()

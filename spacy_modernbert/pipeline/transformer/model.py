@@ -18,6 +18,7 @@ from thinc.api import Model, chain
 from thinc.util import get_torch_default_device
 from torch import Tensor, nn
 
+from ...encoder.bert import is_bert_like
 from ...encoder.checkpoint import (
     Checkpoint,
     encoder_to_bytes,
@@ -29,6 +30,7 @@ from ...encoder.hub import resolve
 from ...encoder.modernbert_config import ModernBertConfig
 from ...encoder.packing import PackedBatch
 from ...encoder.precision import Precision
+from ...encoder.protocol import Encoder
 from ...errors import Errors, Warnings
 from ...text.batching import INFERENCE_PIECES, batch_by_budget
 from ..checkpoint_model import CheckpointModel, CheckpointShim
@@ -124,9 +126,8 @@ class EncoderFormat:
     def load(self, name: str, precision: Precision) -> Checkpoint:
         """Load a checkpoint by folder or hub name."""
         checkpoint = load_encoder(resolve(name), precision=precision)
-        model_type = checkpoint.encoder.config.model_type
-        if model_type != ModernBertConfig.model_type:
-            warnings.warn(Warnings.SMW040.format(name=name, model_type=model_type), stacklevel=2)
+        if checkpoint.encoder.config.model_type != ModernBertConfig.model_type:
+            warnings.warn(_not_modernbert(name, checkpoint.encoder), stacklevel=2)
         return checkpoint
 
     def from_disk(self, path: Path, precision: Precision) -> Checkpoint:
@@ -237,6 +238,16 @@ def _longest_sequence(windows: WindowSettings, checkpoint: Checkpoint, name: str
         message = Errors.SM062.format(value=windows.max_length, name=name, limit=limit)
         raise ValueError(message)
     return windows.max_length
+
+
+def _not_modernbert(name: str, encoder: Encoder) -> str:
+    padded = "sequences are padded"
+    return Warnings.SMW040.format(
+        name=name,
+        model_type=encoder.config.model_type,
+        padding=f"{padded} on a GPU only" if is_bert_like(encoder.config) else padded,
+        limit="any number of" if encoder.max_length is None else f"at most {encoder.max_length}",
+    )
 
 
 def _no_backprop(d_batch: OutT) -> InT:
