@@ -117,19 +117,18 @@ class Errors(metaclass=_Coded):
     )
     SM065 = "The config has settings that can't be used:\n{problems}"
     SM070 = (
-        "{component} listens to the encoder '{name}', but the encoder before it in the pipeline is "
-        "{there}. Set `upstream` of the listener to that name or to '*', or add the encoder under the "
-        "name that the listener asks for: nlp.add_pipe('modernbert', name='{name}')."
+        "{component} listens to {encoder}, but before it the pipeline has {there}. Set `upstream` of its "
+        "listener to the name of the pipeline's encoder or to '*', and put the encoder first; or give "
+        "the encoder the name that is asked for: nlp.add_pipe('modernbert', name=...)."
     )
     SM071 = (
-        "{component} can't learn from {n} of {total} Docs: the encoder '{name}' has no vectors for "
-        "their tokens. Put the encoder before the component. If the encoder is in "
-        "`frozen_components`, list it in `annotating_components`, too. Put a component that merges or "
-        "splits tokens before the encoder."
+        "{component} can't learn from {n} of {total} Docs: {encoder} has no vectors for their tokens. "
+        "Put the encoder before the component. If the encoder is in `frozen_components`, list it in "
+        "`annotating_components`, too. Put a component that merges or splits tokens before the encoder."
     )
     SM072 = (
-        "{component} reads vectors of width {expected}, but those of the encoder '{name}' have width "
-        "{found}. Use the encoder that the component was trained with, or train the component again."
+        "{component} reads vectors of width {expected}, but those of {encoder} have width {found}. Use "
+        "the encoder that the component was trained with, or train the component again."
     )
 
     # GLiNER (gliner/)
@@ -324,10 +323,10 @@ class Warnings(metaclass=_Coded):
     # Pipeline
     SMW041 = (
         "{component} reads zeros in place of vectors for {n} of {total} Docs, and its predictions for "
-        "them mean nothing: the encoder '{name}' has not read these Docs, or their tokens were changed "
-        "since. Enable the encoder, apply it to Docs that were made or copied from others (Doc.from_docs, "
-        "Span.as_doc), and put a component that merges or splits tokens before it. Further Docs "
-        "without vectors are not reported until a batch has all of its vectors."
+        "them mean nothing: {encoder} has not read these Docs, or their tokens were changed since. Enable "
+        "the encoder, apply it to Docs that were made or copied from others (Doc.from_docs, Span.as_doc), "
+        "and put a component that merges or splits tokens before it. Further Docs without vectors are "
+        "not reported until a batch has all of its vectors."
     )
     SMW042 = (
         "'{name}' writes doc.tensor, and so does spaCy's tok2vec, whose listeners read it: '{component}' "

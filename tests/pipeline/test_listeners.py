@@ -3,6 +3,8 @@
 import copy
 import gc
 import pickle
+import subprocess
+import sys
 import warnings
 import weakref
 
@@ -285,6 +287,22 @@ def test_pipeline_without_its_encoder_warns(checkpoint, tmp_path, how):
         assert warned(lambda: again("Maria works")) == []
 
 
+@pytest.mark.slow
+def test_fresh_process_without_the_encoder_warns(checkpoint, tmp_path):
+    """Nothing but the listener of the loaded pipeline brings this package in."""
+    tagging_nlp(checkpoint, OWN).to_disk(tmp_path)
+    code = (
+        "import spacy, sys\n"
+        "nlp = spacy.load(sys.argv[1], exclude=['transformer'])\n"
+        "print([len(doc) for doc in nlp.pipe(['Maria works', '', 'Tom'])])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[2, 0, 1]"
+    assert done.stderr.count("SMW041") == 1
+
+
 def test_stock_listener_warns_where_the_encoder_is_switched_off(checkpoint):
     nlp = tagging_nlp(checkpoint)
     with nlp.select_pipes(disable=["transformer"]):
@@ -369,7 +387,7 @@ def test_encoder_of_another_name_is_named(checkpoint, listener, is_first):
     with pytest.raises(ValueError, match=r"SM070.*'transformer'.*") as error:
         nlp.initialize(lambda: data)
     assert ("'tagger' listens" in str(error.value)) == is_first
-    assert ("is 'modernbert'" in str(error.value)) == is_first
+    assert ("has 'modernbert'" in str(error.value)) == is_first
 
 
 def test_error_handlers_beside_components_that_cannot_have_one(checkpoint, monkeypatch):
@@ -396,3 +414,91 @@ def test_error_handlers_beside_components_that_cannot_have_one(checkpoint, monke
     monkeypatch.setattr(encoder, "predict", moody)
     assert [doc.text for doc in nlp.pipe(["one", "Lisbon", "two"])] == ["one", "two"]
     assert seen == ["transformer"]
+
+
+def listening_config(kind, listener):
+    parser = {
+        "@architectures": "spacy.TransitionBasedParser.v2",
+        "extra_state_tokens": False,
+        "hidden_width": 32,
+        "maxout_pieces": 2,
+        "use_upper": False,
+        "tok2vec": listener,
+    }
+    reduce = {f"use_reduce_{mode}": mode == "mean" for mode in ("first", "last", "max", "mean")}
+    return {
+        "tagger": tagger(listener),
+        "ner": {**parser, "state_type": "ner"},
+        "parser": {**parser, "state_type": "parser"},
+        "textcat": {
+            "@architectures": "spacy.TextCatReduce.v1",
+            "exclusive_classes": True,
+            "tok2vec": listener,
+            **reduce,
+        },
+        "setfit_textcat": {
+            "@architectures": "spacy_modernbert.SentenceEncoderListener.v1",
+            "tok2vec": listener,
+        },
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["tagger", "ner", "parser", "textcat", "setfit_textcat"])
+def test_every_kind_of_component_is_pickled_without_the_encoder(checkpoint, listener, kind):
+    nlp = make_nlp(checkpoint, factory="modernbert")
+    nlp.add_pipe(kind, config={"model": listening_config(kind, listener)})
+    data = examples(nlp)
+    for number, example in enumerate(data):
+        example.reference.cats = {"a": float(number % 2), "b": float(1 - number % 2)}
+        for token in example.reference:
+            token.head, token.dep_ = example.reference[0], "dep"
+    nlp.initialize(lambda: data)
+    pipe = nlp.get_pipe(kind)
+    for part in (pipe, pipe.model):
+        assert b"Wqkv" not in pickle.dumps(part)
+    assert b"Wqkv" in pickle.dumps(nlp)
+
+
+def test_frozen_component_drops_what_training_left_for_it(checkpoint, listener):
+    nlp = tagging_nlp(checkpoint, listener)
+    nlp.update(examples(nlp), exclude=["tagger"], sgd=nlp.create_optimizer())
+    nlp("Maria works")
+    assert b"Wqkv" not in pickle.dumps(nlp.get_pipe("tagger").model)
+
+
+def test_copied_pipeline_is_independent(checkpoint, listener):
+    nlp = tagging_nlp(checkpoint, listener)
+    copied = copy.deepcopy(nlp)
+    before = encoder_weights(nlp, "transformer")
+    data, sgd = examples(copied), copied.resume_training()
+    losses = [step(copied, data, sgd)["tagger"] for _ in range(20)]
+    assert losses[-1] < losses[0] / 2
+    after = encoder_weights(nlp, "transformer")
+    assert all(after[key].equal(old) for key, old in before.items())
+
+
+def test_encoders_that_are_trained_and_annotate(checkpoint, wide_checkpoint):
+    nlp = two_encoders(checkpoint, wide_checkpoint, order=("a", "tagger", "b", "ner"))
+    data = examples(nlp)
+    sgd = nlp.initialize(lambda: data)
+    for _ in range(40):
+        step(nlp, data, sgd, annotates=["a", "tagger", "b"])
+    scores = nlp.evaluate(data)
+    assert scores["tag_acc"] > 0.9
+    assert scores["ents_f"] > 0.9
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_replaced_listener_is_a_copy_of_its_own_encoder(
+    checkpoint, wide_checkpoint, tmp_path, name
+):
+    nlp = two_encoders(checkpoint, wide_checkpoint)
+    data = examples(nlp)
+    nlp.initialize(lambda: data)
+    text = "Maria Lopez works at Apple ."
+    listens = {"a": "tagger", "b": "ner"}[name]
+    expected = [(t.tag_, t.ent_type_) for t in nlp(text)]
+    nlp.replace_listeners(name, listens, ["model.tok2vec"])
+    nlp.to_disk(tmp_path)
+    again = spacy.load(tmp_path, disable=[name])
+    assert [(t.tag_, t.ent_type_) for t in again(text)] == expected

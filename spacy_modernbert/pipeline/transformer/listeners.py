@@ -65,7 +65,8 @@ class Upstream:
     ) -> None:
         self.name = name
         self.component = "A component" if component is None else f"'{component}'"
-        self.there = "none" if there is None else f"'{there}'"
+        self.encoder = "the encoder" if name == "*" else f"the encoder '{name}'"
+        self.there = "none of that name" if there is None else f"'{there}'"
         self.has_encoder = encoder is not None
         # An encoder between the two replaces `doc._.trf_data`.
         self.is_overwritten = bool(getattr(encoder, "later_encoders", None))
@@ -120,7 +121,8 @@ class Upstream:
 
     def message(self, text: str, **values: object) -> str:
         """Fill in a message, with the names of component and encoder."""
-        return text.format(component=self.component, name=self.name, there=self.there, **values)
+        names = {"component": self.component, "encoder": self.encoder, "there": self.there}
+        return text.format(**names, **values)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_encoder": None, "_sample": None}
@@ -168,8 +170,12 @@ def forward(
             the component was trained with.
     """
     upstream: Upstream = model.init
-    if is_train and getattr(model, "_batch_id", None) is not None:
-        return stock_forward(model, docs, is_train)
+    if getattr(model, "_batch_id", None) is not None:
+        if is_train:
+            return stock_forward(model, docs, is_train)
+        # A frozen component has not taken what the encoder left for it: the vectors of a batch, and
+        # a callback that holds the network.
+        model.receive(None, None, None)
     found = [upstream.find_data(doc) for doc in docs]
     n_missing = sum(data is None and len(doc) > 0 for data, doc in zip(found, docs, strict=True))
     if is_train and n_missing:
