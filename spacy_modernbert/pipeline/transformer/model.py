@@ -80,7 +80,8 @@ def modernbert_model_v1(
             ``@revision``. Meant for ModernBERT. Any encoder that transformers supports works, too,
             without the packed network's speed.
         max_length: Most pieces of a window, special pieces included. None: as the checkpoint says.
-            A Doc with more pieces is read in overlapping windows, never cut off.
+            A Doc with more pieces is read in overlapping windows, never cut off. On a CPU, 512
+            reads long Docs faster than the 8,192 of ModernBERT.
         overlap: Pieces that neighboring windows of a Doc share. None: an eighth of the window. Each
             token takes its vector from the window that shows most of its context.
         precision: ``float32``, or ``bfloat16`` for weights and matrix products in half the bits,
