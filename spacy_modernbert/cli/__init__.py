@@ -7,6 +7,7 @@ import typer
 from .alignment import inspect_alignment
 from .checkpoints import convert_gliner, new_modernbert
 from .info import info
+from .migrate import migrate
 from .thresholds import thresholds
 
 app = typer.Typer(name="spacy_modernbert", no_args_is_help=True, add_completion=False)
@@ -21,4 +22,5 @@ app.command("info")(info)
 app.command("inspect-alignment")(inspect_alignment)
 app.command("new-modernbert")(new_modernbert)
 app.command("convert-gliner")(convert_gliner)
+app.command("migrate")(migrate)
 app.command("thresholds")(thresholds)
