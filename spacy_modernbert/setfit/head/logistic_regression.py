@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import Errors
+from ...errors import Errors, Warnings
 from ..arrays import Floats, LabelMatrix
 from .config import HeadConfig
 
@@ -76,7 +77,12 @@ def _fit(
     model = LogisticRegression(
         C=config.C, class_weight=config.class_weight, max_iter=_MAX_ITERATIONS
     )
-    model.fit(vectors, classes)
+    # Warnings of scikit-learn speak of a regression that users have not written.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(vectors, classes)
+    if int(np.max(model.n_iter_)) >= _MAX_ITERATIONS:
+        warnings.warn(Warnings.SMW240.format(n=_MAX_ITERATIONS, C=config.C), stacklevel=2)
     if len(present) == 2:  # it has one row only; half of it each way gives the same softmax
         coef[present] = np.outer([-0.5, 0.5], model.coef_[0])
         intercept[present] = np.array([-0.5, 0.5]) * model.intercept_[0]
