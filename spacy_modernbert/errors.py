@@ -392,7 +392,8 @@ class Warnings(metaclass=_Coded):
     )
     SMW236 = (
         "The encoder is not trained: no two texts differ in their labels, so there is nothing to tell "
-        "apart. Add texts without the label, or with another one."
+        "apart. Add texts without the label, or with another one. Without them every text gets the same "
+        "probability, and only `abstain_label` tells what is unlike the examples."
     )
     SMW237 = (
         "The training of the encoder diverged: its loss was {before:.3g} at the start and is {after:.3g} "

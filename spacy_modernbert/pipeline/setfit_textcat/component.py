@@ -61,7 +61,8 @@ class SetfitTextcat(SetfitState):
         """
         if not isinstance(label, str):
             raise ValueError(SpacyErrors.E187)
-        if check_label(label) in self.labels:
+        label = check_label(label)
+        if label in self.labels:
             return 0
         self.learner.check_examples(self._learning())
         self._add_labels([label])
