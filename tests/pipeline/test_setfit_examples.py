@@ -1,5 +1,7 @@
 """The forms in which `setfit_textcat` takes annotated texts."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from spacy.tokens import Doc
@@ -102,11 +104,10 @@ BAD = {
 def test_all_else_is_refused(checkpoint, form, argument):
     nlp = make(checkpoint)
     pipe = nlp.get_pipe("setfit")
+    call = partial(pipe.fit, PAIRS) if argument == "dev" else getattr(pipe, argument)
+    given = {"dev": BAD[form]} if argument == "dev" else {"examples": BAD[form]}
     with pytest.raises(ValueError, match="SM233"):
-        if argument == "dev":
-            pipe.fit(PAIRS, dev=BAD[form])
-        else:
-            getattr(pipe, argument)(BAD[form])
+        call(**given)
     assert pipe.labels == ()
 
 

@@ -50,8 +50,6 @@ class SetfitState(CheckpointPipe):
         self.scorer = scorer
         self.training_config = training
         self.head_config = head
-        if settings.windows is not None and not isinstance(model, CheckpointModel):
-            raise ValueError(Errors.SM215.format(windows=settings.windows, name=name))
         self.cfg: dict[str, Any] = {**settings.model_dump(), "labels": [], "positive_label": None}
         self._configured = copy.deepcopy(self._stored_settings())
         self._planned_steps: int | None = None
@@ -70,9 +68,16 @@ class SetfitState(CheckpointPipe):
 
     @property
     def settings(self) -> SetfitTextcatConfig:
-        """The flat settings as they are now; ValueError SM065 where one is out of range."""
+        """The flat settings as they are now.
+
+        Raises:
+            ValueError: SM065 where one is out of range, SM215 where there can't be windows.
+        """
         values = {name: self.cfg[name] for name in SetfitTextcatConfig.model_fields}
-        return SetfitTextcatConfig.read(values, path="")
+        settings = SetfitTextcatConfig.read(values, path="")
+        if settings.windows is not None and not isinstance(self.model, CheckpointModel):
+            raise ValueError(Errors.SM215.format(windows=settings.windows, name=self.name))
+        return settings
 
     @property
     def labels(self) -> tuple[str, ...]:
