@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from huggingface_hub import constants, snapshot_download
@@ -23,7 +24,7 @@ _IGNORED = ["onnx/*", "openvino/*", "coreml/*", "*/onnx/*"]
 _NO_FOLDER = "there is no such folder"
 
 
-def resolve(name: str) -> Path:
+def resolve(name: str, *, extra: Sequence[str] = ()) -> Path:
     """Find a checkpoint: a folder, or a name on the Hugging Face hub.
 
     A checkpoint in the local cache is found without a network. Any other is downloaded once, as
@@ -31,6 +32,7 @@ def resolve(name: str) -> Path:
 
     Args:
         name: A path, or ``owner/name``.
+        extra: Further files of the repository that are needed.
 
     Returns:
         The folder that holds the files.
@@ -44,8 +46,8 @@ def resolve(name: str) -> Path:
     if _looks_like_path(name):
         raise FileNotFoundError(Errors.SM040.format(name=name, reason=_NO_FOLDER))
     try:
-        cached = _cached(name)
-        return cached if cached is not None else _download(name)
+        cached = _cached(name, extra)
+        return cached if cached is not None else _download(name, extra)
     except HFValidationError as error:
         # No name of a repository either, so nothing can be downloaded.
         raise FileNotFoundError(Errors.SM040.format(name=name, reason=_NO_FOLDER)) from error
@@ -56,20 +58,22 @@ def _looks_like_path(name: str) -> bool:
     return is_relative or Path(name).is_absolute() or name.count("/") > 1 or not name
 
 
-def _cached(name: str) -> Path | None:
+def _cached(name: str, extra: Sequence[str]) -> Path | None:
     try:
         folder = Path(snapshot_download(name, local_files_only=True))
     except LocalEntryNotFoundError:
         return None
     # Another library may have cached only a part of the repository, such as its config.json.
-    return folder if _is_complete(folder) else None
+    has_all = _is_complete(folder) and all((folder / file).exists() for file in extra)
+    return folder if has_all else None
 
 
-def _download(name: str) -> Path:
+def _download(name: str, extra: Sequence[str]) -> Path:
     if constants.HF_HUB_OFFLINE:
         raise _not_available(name, "HF_HUB_OFFLINE forbids the network")
     try:
-        folder = Path(snapshot_download(name, allow_patterns=_FILES, ignore_patterns=_IGNORED))
+        files = [*_FILES, *extra]
+        folder = Path(snapshot_download(name, allow_patterns=files, ignore_patterns=_IGNORED))
         if not _has_weights(folder):
             snapshot_download(name, allow_patterns=[PICKLED])
         return folder

@@ -19,6 +19,7 @@ from thinc.api import Optimizer
 from ...encoder.hub import resolve
 from ...errors import Errors
 from ...setfit.arrays import Floats
+from ...setfit.checkpoint.import_setfit import HEAD as PICKLED_HEAD
 from ...setfit.checkpoint.import_setfit import load_setfit
 from ...setfit.head.classifier import Classifier
 from ...setfit.training.losses import loss_and_gradient, similarities
@@ -312,7 +313,7 @@ class SetfitTextcat(SetfitState):
         if not isinstance(self.model, CheckpointModel):
             raise ValueError(Errors.SM232.format(name=self.name))
         shim = self.model.shim
-        found = load_setfit(resolve(str(name)), precision=shim.precision)
+        found = load_setfit(resolve(str(name), extra=[PICKLED_HEAD]), precision=shim.precision)
         self.learner.reset(self._learning())
         shim.set(found.encoder)
         self.cfg["labels"], self.cfg["multi_label"] = [], found.head.multi_label
