@@ -65,7 +65,7 @@ class SetfitTextcat(SetfitState):
         label = check_label(label)
         if label in self.labels:
             return 0
-        self.learner.check_examples(self._learning())
+        self.learner.check_examples(self.learning_settings)
         self._add_labels([label])
         return 1
 
@@ -83,7 +83,7 @@ class SetfitTextcat(SetfitState):
         rest = [name for name in self.label_data if name != label]
         if len(rest) < (1 if self.cfg["multi_label"] else 2):
             raise ValueError(Errors.SM218.format(label=label, rest=", ".join(rest) or "none"))
-        self.learner.remove_label(label, self._learning())
+        self.learner.remove_label(label, self.learning_settings)
         self.cfg["labels"] = rest
         if self.cfg["positive_label"] is not None and len(rest) != 2:
             self.cfg["positive_label"] = None
@@ -129,7 +129,7 @@ class SetfitTextcat(SetfitState):
             self._add_examples(given)
             self._require_labels()
             self._check_classes()
-            settings = self._learning()
+            settings = self.learning_settings
             self.learner.check_examples(settings)
             selected = select_for_evaluation(given_dev, settings)
             if steps and self.learner.trains_encoder(settings):
@@ -151,9 +151,9 @@ class SetfitTextcat(SetfitState):
         given = read_given(examples, labels)
         with self._unchanged_on_failure():
             if clear:
-                self.learner.reset(self._learning())
+                self.learner.reset(self.learning_settings)
             self._add_examples(given)
-            self.learner.check_examples(self._learning())
+            self.learner.check_examples(self.learning_settings)
 
     def fit_classifier(self) -> Classifier:
         """Fit the classifier; see `SetfitLearner.fit_classifier`.
@@ -161,7 +161,7 @@ class SetfitTextcat(SetfitState):
         `predict`, `fit`, `to_disk` and `to_bytes` do so whenever weights, texts or labels have
         changed since the last time.
         """
-        return self.learner.fit_classifier(self._learning())
+        return self.learner.fit_classifier(self.learning_settings)
 
     def initialize(
         self,
@@ -194,7 +194,7 @@ class SetfitTextcat(SetfitState):
             self.cfg["positive_label"] = positive_label
             self.model.initialize(X=[eg.predicted for eg in islice(get_examples(), 10)])
             self._planned_steps = planned_steps(nlp)
-            settings = self._learning()
+            settings = self.learning_settings
             self.learner.reset(settings)
             useless = UselessExamples(settings)
             for examples in util.minibatch(get_examples(), EXAMPLE_BATCH):
@@ -215,7 +215,7 @@ class SetfitTextcat(SetfitState):
         """
         docs = read_docs(docs, self.name)
         self._require_labels()
-        settings, classifier = self._learning(), self.classifier
+        settings, classifier = self.learning_settings, self.classifier
         # Between an update and its step, the last classifier serves other components.
         if classifier is None or not self.learner.source.has_gradients:
             classifier = self.learner.current_classifier(settings)
@@ -238,7 +238,7 @@ class SetfitTextcat(SetfitState):
         Raises:
             ValueError: SM235 where the classifier came without prototypes.
         """
-        settings, docs = self._learning(), read_docs(docs, self.name)
+        settings, docs = self.learning_settings, read_docs(docs, self.name)
         classifier = self.learner.current_classifier(settings)
         vectors = sentence_vectors(self.model, self.learner.source, docs, settings.flat)
         return distances(vectors, classifier, name=self.name)
@@ -261,7 +261,7 @@ class SetfitTextcat(SetfitState):
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, "SetfitTextcat.update")
-        given, settings = read_given(examples), self._learning()
+        given, settings = read_given(examples), self.learning_settings
         check_cats((item.cats for item in given), multi_label=settings.flat.multi_label)
         labels = label_matrix(given, settings)
         if np.isnan(labels).all():
@@ -283,7 +283,7 @@ class SetfitTextcat(SetfitState):
         """Return the loss of sentence vectors and its gradient. *Shapes:* (examples, width)."""
         examples = list(examples)
         validate_examples(examples, "SetfitTextcat.get_loss")
-        labels = label_matrix(read_given(examples), self._learning())
+        labels = label_matrix(read_given(examples), self.learning_settings)
         vectors = torch.from_numpy(np.array(scores, dtype=np.float32))
         targets = similarities(torch.from_numpy(labels))
         loss, gradient = loss_and_gradient(self.training_config.loss, vectors, targets)
@@ -314,20 +314,20 @@ class SetfitTextcat(SetfitState):
             raise ValueError(Errors.SM232.format(name=self.name))
         shim = self.model.shim
         found = load_setfit(resolve(str(name), extra=[PICKLED_HEAD]), precision=shim.precision)
-        self.learner.reset(self._learning())
+        self.learner.reset(self.learning_settings)
         shim.set(found.encoder)
         self.cfg["labels"], self.cfg["multi_label"] = [], found.head.multi_label
         self._add_labels(found.labels)
         prototypes = np.zeros((0, found.encoder.width), dtype=np.float32)
         classifier = Classifier(found.head, tuple(found.labels), prototypes)
-        self.learner.reset(self._learning(), classifier)
+        self.learner.reset(self.learning_settings, classifier)
         return self
 
     def _add_examples(self, given: Sequence[AnnotatedText]) -> None:
         """Add texts to those that are there, and their labels."""
         check_cats((item.cats for item in given), multi_label=self.cfg["multi_label"])
         self._add_labels(label for item in given for label in item.cats)
-        settings = self._learning()
+        settings = self.learning_settings
         useless = UselessExamples(settings)
         self.learner.add(select_annotated(useless.count(given), settings), settings)
         useless.warn()

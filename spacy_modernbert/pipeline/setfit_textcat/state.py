@@ -54,7 +54,7 @@ class SetfitState(CheckpointPipe):
         self._configured = copy.deepcopy(self._stored_settings())
         self._planned_steps: int | None = None
         self.learner = SetfitLearner(model)
-        self.learner.reset(self._learning())
+        self.learner.reset(self.learning_settings)
 
     @property
     def support(self) -> SupportSet:
@@ -103,17 +103,19 @@ class SetfitState(CheckpointPipe):
         self.cfg.update(changes)
         for label in self.labels:
             self.vocab.strings.add(label)
-        self.learner.reset(self._learning())
+        self.learner.reset(self.learning_settings)
 
     def part_writers(self, excluded: set[str]) -> Writers:
         """Return what writes the classifier and the support set."""
-        return self.learner.writers(self._learning())
+        return self.learner.writers(self.learning_settings)
 
     def part_readers(self, excluded: set[str]) -> Readers:
         """Return what reads the classifier and the support set."""
         return {HEAD: self._load_head, SUPPORT: self._load_support}
 
-    def _learning(self) -> LearningSettings:
+    @property
+    def learning_settings(self) -> LearningSettings:
+        """Labels and settings as they are now; ValueError as for `settings`."""
         training = self.training_config
         if training.optimizer.total_steps is None:
             training = training.with_total_steps(self._planned_steps)
@@ -142,7 +144,7 @@ class SetfitState(CheckpointPipe):
         return {**self.cfg, "training": training, "head": self.head_config.model_dump(mode="json")}
 
     def _load_head(self, data: bytes, source: object) -> None:
-        self.learner.reset(self._learning(), Classifier.from_bytes(data, source))
+        self.learner.reset(self.learning_settings, Classifier.from_bytes(data, source))
 
     def _load_support(self, data: bytes, source: object) -> None:
-        self.learner.load_support(data, self._learning(), source=source)
+        self.learner.load_support(data, self.learning_settings, source=source)
