@@ -232,3 +232,39 @@ def test_updates_after_the_end_of_the_schedule_are_announced(checkpoint):
     said = [str(warning.message) for warning in caught if "SMW242" in str(warning.message)]
     assert len(said) == 1
     assert "after 8 steps" in said[0]
+
+
+@pytest.mark.parametrize("keep", ["none", "vectors", "texts"])
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_pipeline_of_names_alone_learns_after_loading(checkpoint, tmp_path, keep, multi_label):
+    """As `spacy assemble` makes it of a config with `[initialize]` labels."""
+    nlp = make(checkpoint, keep_support=keep, multi_label=multi_label)
+    nlp.config["initialize"]["components"]["setfit"] = {"labels": ["bread", "match"]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nlp.initialize()
+    expected = cats(nlp)
+    nlp.to_disk(tmp_path / "a")
+    again = spacy.load(tmp_path / "a")
+    assert cats(again) == expected
+    again.to_disk(tmp_path / "b")
+    again = spacy.load(tmp_path / "b")
+    pipe = again.get_pipe("setfit")
+    pipe.add_label("music")
+    assert again("sing music").cats["music"] > 0.1
+    with pytest.warns(UserWarning, match=r"SMW230.*bread, match"):
+        pipe.fit(NEW, steps=0)
+    assert max(again("sing a song").cats, key=again("sing a song").cats.get) == "music"
+    assert pipe.remove_label("match") == 1
+
+
+def test_labels_of_a_checkpoint_of_setfit_keep_their_classifier(checkpoint, tmp_path):
+    nlp = make(checkpoint)
+    pipe = nlp.get_pipe("setfit").fit(PAIRS, steps=0)
+    pipe.learner.reset(pipe.learning_settings, pipe.classifier)  # as `from_setfit` does
+    before = cats(nlp)
+    nlp.to_disk(tmp_path)
+    again = spacy.load(tmp_path)
+    assert cats(again) == before
+    with pytest.raises(ValueError, match="SM231"):
+        again.get_pipe("setfit").add_label("music")

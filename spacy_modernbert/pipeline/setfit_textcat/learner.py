@@ -240,7 +240,9 @@ class SetfitLearner:
         if self.can_fit(settings):
             parts[HEAD] = self.current_classifier(settings).to_bytes
         keep = settings.flat.keep_support
-        if keep != "none" and len(self.support):
+        # Where names stand in for all examples, an empty set says that none are lacking.
+        is_of_names = not len(self.support) and not self._without_examples
+        if HEAD in parts and (is_of_names or (keep != "none" and len(self.support))):
             vectors, _ = self.source.embed(self.support)
             parts[SUPPORT] = partial(support_to_bytes, self.support, keep, vectors)
         return parts
