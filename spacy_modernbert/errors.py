@@ -381,9 +381,10 @@ class Warnings(metaclass=_Coded):
         "the classifier alone. To train the encoder, give all texts with set_support()."
     )
     SMW234 = (
-        "{n} of {total} texts of `dev` have labels that the component does not have: {found}. These "
-        "labels are ignored, and {left} texts are left to evaluate with. Correct the labels, or add "
-        "examples of them."
+        "{n} of {total} texts of `dev` do not count, or not with all of their labels: {other} have labels "
+        "that the component does not have ({found}), {empty} have no text, {outside} have the label of "
+        "texts that are unlike all examples, and {bare} have no label. {left} texts are left to evaluate "
+        "with. Correct them, or add examples of these labels."
     )
     SMW235 = (
         "{n} of {total} examples are not learned from: {empty} have no text, {outside} have the label "

@@ -1,10 +1,12 @@
 """The forms in which `setfit_textcat` takes annotated texts."""
 
+import warnings
 from functools import partial
 
 import numpy as np
 import pytest
 from spacy.tokens import Doc
+from spacy.training import Example
 
 from .setfit_data import PAIRS, TOPICS, cats, gold, make
 
@@ -171,8 +173,30 @@ def test_examples_that_teach_nothing_are_counted(checkpoint):
 def test_unknown_labels_in_dev_are_counted(checkpoint):
     pipe = make(checkpoint).get_pipe("setfit")
     dev = [*PAIRS[:5], ("a song", "music"), ("a wet day", "weather")]
-    with pytest.warns(UserWarning, match=r"SMW234.*2 of 7 .*music, weather.* 5 texts are left"):
+    said = r"SMW234.*2 of 7 .*2 have labels.*\(music, weather\).* 5 texts are left"
+    with pytest.warns(UserWarning, match=said):
         pipe.fit(PAIRS, dev=dev, steps=1, progress_bar=False)
+
+
+def test_texts_of_dev_that_do_not_count_are_counted(checkpoint):
+    nlp = make(checkpoint, abstain_label="other")
+    dev = [*PAIRS[:5], ("weather", "other"), ("  ", "food"), nlp.make_doc("bare")]
+    said = r"SMW234.*3 of 8.*0 have labels.*1 have no text, 1 have the label.*1 have no label.* 5 "
+    with pytest.warns(UserWarning, match=said):
+        nlp.get_pipe("setfit").fit(PAIRS, dev=dev, steps=1, progress_bar=False)
+
+
+def test_updates_with_unknown_labels_are_announced_once(checkpoint):
+    nlp = make(checkpoint)
+    nlp.initialize(lambda: gold(nlp))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        nlp.update([*gold(nlp), Example.from_dict(nlp.make_doc("not annotated"), {})])
+        for _ in range(2):
+            nlp.update([*gold(nlp), *gold(nlp, [("a song", "music")], ["music"])])
+    said = [str(w.message) for w in caught if "SMW235" in str(w.message)]
+    assert len(said) == 1
+    assert "1 of 13 examples" in said[0]
 
 
 def test_dev_without_a_known_label_is_refused_before_anything_changes(checkpoint):

@@ -203,7 +203,7 @@ class SetfitTextcat(SetfitState):
                 self.learner.add(found._replace(texts=list(texts)), settings)
             if useless.n_annotated:  # there may be labels alone
                 useless.warn()
-            self.learner.warn_of_texts()
+            self.learner.notices.texts(self.learner.support)
 
     def predict(self, docs: Iterable[Doc]) -> Floats:
         """Return the probabilities of the labels, zeros for a Doc without text.
@@ -264,13 +264,14 @@ class SetfitTextcat(SetfitState):
         given, settings = read_given(examples), self.learning_settings
         check_cats((item.cats for item in given), multi_label=settings.flat.multi_label)
         labels = label_matrix(given, settings)
+        self.learner.notices.useless(given, settings)
         if np.isnan(labels).all():
             return losses
         self.learner.check_examples(settings, labels)
         docs = [example.predicted for example in examples]
         with self._unchanged_on_failure():
             losses[self.name] += self.learner.update(docs, labels, settings, drop=drop)
-        self.learner.warn_of_texts()
+        self.learner.notices.texts(self.learner.support)
         if sgd:
             self.finish_update(sgd)
         return losses
@@ -331,7 +332,7 @@ class SetfitTextcat(SetfitState):
         useless = UselessExamples(settings)
         self.learner.add(select_annotated(useless.count(given), settings), settings)
         useless.warn()
-        self.learner.warn_of_texts()
+        self.learner.notices.texts(self.learner.support)
 
     def _check_classes(self) -> None:
         if len(self.label_data) == 1 and not self.cfg["multi_label"]:

@@ -8,17 +8,16 @@ from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
-import torch
 from spacy.tokens import Doc
 from thinc.api import Model
 
 from ...errors import Errors, Warnings
-from ...setfit.arrays import Floats, LabelMatrix
+from ...setfit.arrays import LabelMatrix
 from ...setfit.head.classifier import Classifier
 from ...setfit.head.head import fit_head
 from ...setfit.head.prototypes import make_prototypes
 from ...setfit.training.fine_tuning import Evaluation, Evaluator, evaluate_scores, fine_tune
-from ...setfit.training.losses import are_alike, labels_differ
+from ...setfit.training.losses import labels_differ
 from ...setfit.training.support_set import SupportSet
 from ...setfit.training.support_storage import support_to_bytes
 from ...setfit.training.templates import label_texts
@@ -27,6 +26,7 @@ from ..checkpoint_pipe import Writers
 from .config import LearningSettings
 from .embedding_sources import SentenceEncoderSource
 from .examples import text_of
+from .notices import Notices
 from .progress import Progress
 from .selection import Selected
 from .shared_encoder import SharedEncoderSource
@@ -45,6 +45,7 @@ class SetfitLearner:
         source: Makes vectors.
         support: The texts that the classifier learns from.
         classifier: The classifier that was fitted, or loaded, last.
+        notices: Gives warnings.
     """
 
     def __init__(self, model: Model) -> None:
@@ -57,8 +58,7 @@ class SetfitLearner:
         self._fitted_to: Hashable = None
         # Labels of a loaded classifier whose examples were not kept.
         self._without_examples: frozenset[str] = frozenset()
-        self._n_conflicts = 0
-        self._warned: set[str] = set()
+        self.notices = Notices()
 
     def reset(self, settings: LearningSettings, classifier: Classifier | None = None) -> None:
         """Forget all texts, and take a classifier that comes without them, or none."""
@@ -68,7 +68,7 @@ class SetfitLearner:
         )
         self.classifier = classifier
         self._without_examples = frozenset(() if classifier is None else classifier.labels)
-        self._n_conflicts = 0
+        self.notices.forget_texts()
         self._mark_fitted(settings.labels)
 
     def add(self, given: Selected, settings: LearningSettings) -> None:
@@ -116,9 +116,7 @@ class SetfitLearner:
             return False
         if isinstance(self.source, SharedEncoderSource) or self.support.can_train_encoder:
             return True
-        if "SMW233" not in self._warned:
-            self._warned.add("SMW233")
-            warnings.warn(Warnings.SMW233, stacklevel=3)
+        self.notices.frozen_encoder()
         return False
 
     def update(
@@ -127,7 +125,10 @@ class SetfitLearner:
         """Learn from a batch, and return the loss; see `SentenceEncoderSource.update`."""
         self.source.load(settings.flat)
         train = self.trains_encoder(settings)
-        return self.source.update(self.support, docs, labels, settings, drop=drop, train=train)
+        loss = self.source.update(self.support, docs, labels, settings, drop=drop, train=train)
+        if train and loss == 0.0:
+            self.notices.no_contrast(self.support.labels(multi_label=settings.flat.multi_label))
+        return loss
 
     def train(self, steps: int, settings: LearningSettings, *, dev: Selected) -> None:
         """Train the component's own encoder on the whole support set; see `fine_tune`.
@@ -168,7 +169,7 @@ class SetfitLearner:
     @contextmanager
     def unchanged_on_failure(self) -> Iterator[None]:
         """Return to the texts, weights and classifier of now if an exception comes."""
-        kept = {**self.__dict__, "support": self.support.copy(), "_warned": set(self._warned)}
+        kept = {**self.__dict__, "support": self.support.copy(), "notices": self.notices.copy()}
         with self.source.unchanged_on_failure():
             try:
                 yield
@@ -208,14 +209,15 @@ class SetfitLearner:
         named: list[tuple[str, str]] = []
         if isinstance(self.source, SentenceEncoderSource):
             named = label_texts(unknown)
-            self._warn_of_labels("SMW230", unknown, len(names))
+            self.notices.labels(Warnings.SMW230, unknown, len(names))
         elif len(names) - len(unknown) >= (1 if multi_label else 2):
-            self._warn_of_labels("SMW241", unknown, len(names))
+            self.notices.labels(Warnings.SMW241, unknown, len(names))
             labels = labels[:, [names.index(name) for name in names if name not in unknown]]
             names = [name for name in names if name not in unknown]
         vectors, initial = self.source.embed(self.support, [text for text, _ in named])
         if initial is not None:
-            self._warn_of_collapse(vectors, labels, settings)
+            rate = settings.training.optimizer.learn_rate
+            self.notices.collapse(vectors[: len(labels)], labels, rate)
         columns = [names.index(label) for _, label in named]
         labels = np.concatenate([labels, np.eye(len(names), dtype=np.float32)[columns]])
         head = fit_head(
@@ -254,19 +256,6 @@ class SetfitLearner:
         self._without_examples = frozenset()
         self._mark_fitted(settings.labels)
 
-    def warn_of_texts(self) -> None:
-        """Warn of texts that came with different labels, if there are more than last time.
-
-        Warn once of texts that there is no room for.
-        """
-        n, total, kept = self.support.n_conflicts, self.support.n_seen, len(self.support)
-        if n > self._n_conflicts:
-            self._n_conflicts = n
-            warnings.warn(Warnings.SMW232.format(n=n, total=total), stacklevel=3)
-        if total > kept == self.support.capacity and "SMW239" not in self._warned:
-            self._warned.add("SMW239")
-            warnings.warn(Warnings.SMW239.format(total=total, kept=kept), stacklevel=3)
-
     def _state(self, labels: tuple[str, ...]) -> Hashable:
         """Return all that decides whether a classifier of some labels is up to date."""
         return self.source.version, self.support.version, labels
@@ -295,21 +284,3 @@ class SetfitLearner:
             return evaluate_scores(scores, dev.labels, multi_label=settings.flat.multi_label)
 
         return evaluate
-
-    def _warn_of_collapse(
-        self, vectors: Floats, labels: LabelMatrix, settings: LearningSettings
-    ) -> None:
-        """Warn once if a training has given all texts the same vector, or none."""
-        texts = torch.from_numpy(vectors[: len(labels)])
-        if "SMW238" not in self._warned and are_alike(texts) and labels_differ(labels):
-            self._warned.add("SMW238")
-            rate = settings.training.optimizer.learn_rate
-            reason = "all texts have the same vector"
-            warnings.warn(Warnings.SMW238.format(reason=reason, learn_rate=rate), stacklevel=4)
-
-    def _warn_of_labels(self, number: str, unknown: Sequence[str], n_labels: int) -> None:
-        """Warn once of labels without examples, unless that is all of them."""
-        new = sorted(set(unknown) - self._warned)
-        if new and len(unknown) < n_labels:
-            self._warned.update(new)
-            warnings.warn(getattr(Warnings, number).format(labels=", ".join(new)), stacklevel=3)

@@ -110,7 +110,7 @@ class UselessExamples:
 def select_for_evaluation(given: Sequence[AnnotatedText], settings: LearningSettings) -> Selected:
     """Return the texts that a classifier can be evaluated with.
 
-    Warn of labels that it does not have.
+    Warn of the others, and of labels that it does not have.
 
     Raises:
         ValueError: SM236 where there are texts, but none of them can be used.
@@ -118,12 +118,16 @@ def select_for_evaluation(given: Sequence[AnnotatedText], settings: LearningSett
     selected = select_annotated(given, settings)
     known = {*settings.labels, settings.flat.abstain_label}
     other = [sorted(n for n, v in item.cats.items() if v and n not in known) for item in given]
-    found = ", ".join(dict.fromkeys(name for names in other for name in names))
+    found = ", ".join(dict.fromkeys(name for names in other for name in names)) or "none"
     if given and not selected.texts:
         labels = ", ".join(settings.labels)
-        message = Errors.SM236.format(total=len(given), found=found or "none", labels=labels)
-        raise ValueError(message)
-    if n := sum(map(bool, other)):
-        counts = {"n": n, "total": len(given), "left": len(selected.texts)}
+        raise ValueError(Errors.SM236.format(total=len(given), found=found, labels=labels))
+    reasons = Counter(
+        "other" if names else why_useless(item, settings)
+        for item, names in zip(given, other, strict=True)
+    )
+    if n := len(given) - reasons[None]:
+        counts = {name: reasons[name] for name in ("other", "empty", "outside", "bare")}
+        counts.update(n=n, total=len(given), left=len(selected.texts))
         warnings.warn(Warnings.SMW234.format(found=found, **counts), stacklevel=3)
     return selected
