@@ -64,6 +64,7 @@ def list_benchmarks(folder: Path, encoder: Path, minilm: Path) -> list[Benchmark
     few_texts += ["--results", str(folder / "setfit.jsonl")]
     one_seed = ["--seeds", "0", "--systems", "ours", "probe", "textcat"]
     zero_shot = [str(EMBEDDED), str(folder / "ner"), "--sets", "sentences", "--split", "test"]
+    long_docs = [*zero_shot[:2], "--sets", "sentences/test"]
     peer = ("gliner",)
     training = "bench_gliner_training.py"
     return [
@@ -78,6 +79,7 @@ def list_benchmarks(folder: Path, encoder: Path, minilm: Path) -> list[Benchmark
             "gliner", "bench_gliner.py", [*gliner, *one_case], [*gliner, "--n-texts", "16"], peer
         ),
         Benchmark("gliner zero-shot", "bench_zeroshot.py", zero_shot, zero_shot),
+        Benchmark("gliner long Docs", "bench_long_docs.py", long_docs, long_docs),
         Benchmark("gliner training", training, [*speed, "--steps", "5"], speed, peer),
         Benchmark("gliner few-shot", training, [*few_entities, *few_steps], few_entities, peer),
         Benchmark(

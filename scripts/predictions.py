@@ -80,7 +80,7 @@ def predict_below_threshold(
         return [], None
     texts = [doc.text for doc in references]
     docs = list(nlp.pipe(texts, component_cfg={names[0]: {"threshold": LOW}}))
-    return docs, float(nlp.get_pipe(names[0]).cfg["threshold"])
+    return docs, nlp.get_pipe(names[0]).threshold
 
 
 def span_scores(doc: Doc) -> dict[EntityKey, float]:

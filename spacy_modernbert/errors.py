@@ -346,6 +346,10 @@ class Warnings(metaclass=_Coded):
         "gliner_config.json has settings that this version does not know, and ignores: {keys}. If "
         "they change what the network computes, scores are wrong: then update spacy_modernbert."
     )
+    SMW103 = (
+        "'{token}' is a single token, but probably several words, as its script has no spaces. {effect} "
+        "Use a tokenizer that finds words, such as spacy.blank('zh'), 'ja' or 'th'{other}."
+    )
     SMW130 = (
         "`label_thresholds` names {names}, which the component does not have as a label{hint} Such a "
         "threshold counts only where a call or a Doc brings the label."
@@ -353,8 +357,9 @@ class Warnings(metaclass=_Coded):
     SMW150 = (
         "{lost} of the {total} annotated spans can't be learned: {too_wide} are wider than the {width} "
         "words of this model's longest span ({wide_labels}), {cut} are longer than what the model reads "
-        "at once, and {unaligned} do not end at a token boundary. Use a checkpoint or a new head with a "
-        "larger `max_width`, shorter annotations, or another tokenizer."
+        "at once, {crossing} contain the start of a sentence, and {unaligned} do not end at a token "
+        "boundary. Use a checkpoint or a new head with a larger `max_width`, shorter annotations, "
+        "`cross_sentences`, or another tokenizer."
     )
     SMW151 = (
         "The gradient of step {step} is not finite ({norm}), so the step changed no weights. If this "

@@ -106,7 +106,7 @@ def choose_thresholds(nlp: Language, examples: list[Example], component: str) ->
             np.array(scores[label]),
             np.array(is_right[label], dtype=np.bool_),
             n_gold[label],
-            default=kept["label_thresholds"].get(label, kept["threshold"]),
+            default=kept["label_thresholds"].get(label, pipe.threshold),
         )
         for label in pipe.labels
     }

@@ -203,6 +203,39 @@ def test_parts_of_spans_at_the_edge_of_a_window_are_masked():
     assert first.targets.weights[span_indices([2], [6], 8)] == 1
 
 
+def test_spans_across_a_border_are_no_negatives():
+    """The words are ``0 1 2 | 3 4 5``: 2-4 contains the border, 3-5 starts with it."""
+    made = targets([AnnotatedSpan(0, 1, "person")], borders=[3])
+    crossing = span_indices([2, 1, 2], [4, 4, 5], 6)
+    assert made.weights[crossing].max() == 0
+    assert made.weights.sum() == 2 * (count_spans(6, 3) - 3)
+    assert made.weights[span_indices([3, 1], [5, 3], 6)].min() == 1
+
+
+def test_borders_count_from_the_start_of_a_window():
+    text = SplitText(["word"] * 12, borders=[2, 9])
+    samples = [LabelSample(("person",), ("person",))]
+    rng = np.random.default_rng(0)
+    annotated = AnnotatedText(text, [])
+    windows = collate(tiny_model(), [annotated], samples, config=PLAIN, rng=rng, max_words=8)
+    assert [one.sequence.n_words for one in windows] == [8, 8]
+    for window, border in zip(windows, (2, 5), strict=True):
+        starts, ends = span_bounds(8, tiny_model().config.max_width)
+        crossing = (starts < border) & (ends > border)
+        assert (window.targets.weights[:, 0] == ~crossing).all()
+
+
+def test_drawn_candidates_stay_within_borders():
+    words, spans = ["w"] * 20, [AnnotatedSpan(0, 1, "a"), AnnotatedSpan(1, 2, "a")]
+    text = AnnotatedText(SplitText(words, borders=range(1, 20)), spans)
+    rng = np.random.default_rng(0)
+    (one,) = collate(
+        tiny_model("uni_token_spans"), [text], [LabelSample(("a",), ("a",))], config=PLAIN, rng=rng
+    )
+    assert len(one.candidates) > 2
+    assert (one.candidates.ends - one.candidates.starts == 1).all()
+
+
 def test_what_cannot_be_learned_is_counted():
     model = tiny_model()
     spans = [
@@ -220,6 +253,8 @@ def test_what_cannot_be_learned_is_counted():
         [AnnotatedText(SplitText(["w"] * 400), [AnnotatedSpan(0, 300, "a")])],
     )
     assert (coverage.learned, coverage.cut, coverage.lost) == (0, {"a": 1}, 1)
+    coverage = count_coverage(model, [AnnotatedText(SplitText(["w"] * 9, borders=[1]), spans[:1])])
+    assert (coverage.learned, coverage.crossing, coverage.lost) == (0, {"a": 1}, 1)
 
 
 def test_labels_that_leave_no_room_are_left_out():

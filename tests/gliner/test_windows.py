@@ -55,6 +55,28 @@ def test_windows_are_cut_between_sentences():
     assert bounds == [(0, 14), (8, 22), (14, 30), (22, 38), (30, 40)]
 
 
+@settings(max_examples=300, deadline=None)
+@given(
+    st.integers(1, 120),
+    st.integers(6, 60),
+    st.integers(1, 5),
+    st.lists(st.integers(0, 119), unique=True, max_size=20),
+)
+def test_windows_that_meet_at_a_border_share_nothing_and_lose_no_span(n, longest, widest, borders):
+    borders = sorted(border for border in borders if border < n)
+    windows = cut_word_windows(
+        [1] * n, capacity=longest, overlap=widest, breaks=borders, borders=borders
+    )
+    bounds = list(zip(windows.starts.tolist(), windows.ends.tolist(), strict=True))
+    assert (bounds[0][0], bounds[-1][1]) == (0, n)
+    for (_, end), (start, _) in pairwise(bounds):
+        assert start == end if end in borders else start < end
+    for start in range(n):
+        for end in range(start + 1, min(start + widest, n) + 1):
+            if not any(start < border < end for border in borders):
+                assert any(low <= start and end <= high for low, high in bounds)
+
+
 def test_a_text_that_fits_is_one_window():
     windows = cut_word_windows([2] * 10, capacity=20, overlap=12, breaks=[5])
     assert windows.starts.tolist() == [0]

@@ -70,3 +70,50 @@ def test_zero_shot_on_the_demo_s_sentences(root, folder, tmp_path, monkeypatch):
     gold = DocBin().from_disk(tmp_path / "test.spacy").get_docs(nlp.vocab)
     scores = nlp.evaluate([Example(nlp.make_doc(doc.text), doc) for doc in gold])
     assert scores["ents_f"] > 0.65
+
+
+def test_it_states_its_threshold_and_window(folder):
+    gliner = make(folder, labels=LABELS).get_pipe("gliner")
+    assert (gliner.threshold, gliner.cfg["threshold"]) == (0.25, None)
+    assert gliner.model.checkpoint.config.inference_window == 64
+
+
+def test_joined_texts_have_the_entities_of_single_ones(folder):
+    """In windows of 384 words it finds a third less."""
+    nlp = make(folder, labels=LABELS)
+    texts = [f"{text} " for text in TEXTS] * 12
+    alone = sum(len(doc.ents) for doc in nlp.pipe(texts))
+    assert len(nlp("".join(texts)).ents) > 0.9 * alone
+    nlp.get_pipe("gliner").cfg["window"] = 384
+    assert len(nlp("".join(texts)).ents) < 0.9 * alone
+
+
+def test_sentences_end_entities(folder):
+    """A name before the full stop and one behind it: 28 of 42 such pairs were one person."""
+    firsts = ["The prize went to Tom", "We wrote to Anna", "The goal was by Kim", "It was Maria"]
+    seconds = ["Hillary was second.", "Jordan said nothing.", "Lopez took the floor."]
+    nlp = make(folder, labels=["person", "city"])
+    nlp.add_pipe("sentencizer", first=True)
+    pairs = [f"{first}. {second}" for first in firsts for second in seconds]
+    found = [ent for doc in nlp.pipe(pairs) for ent in doc.ents]
+    assert len(found) > len(pairs) / 2
+    assert not any("." in ent.text for ent in found)
+    lines = nlp.make_doc("Anna Bergström\nTom Hillary\nWei Zhang\n")
+    for token in lines:
+        token.is_sent_start = not token.i or token.nbor(-1).is_space
+    nlp.remove_pipe("sentencizer")
+    found = [ent.text for ent in nlp(lines).ents]
+    assert "Anna Bergström" in found
+    assert not any("\n" in text for text in found)
+
+
+def test_it_knows_spacy_s_labels(folder):
+    doc = make(folder, labels=["PERSON", "ORG", "GPE", "DATE"])(
+        "Ada Lovelace joined Siemens in Berlin on 3 May 2021."
+    )
+    assert [(ent.text, ent.label_) for ent in doc.ents] == [
+        ("Ada Lovelace", "PERSON"),
+        ("Siemens", "ORG"),
+        ("Berlin", "GPE"),
+        ("3 May 2021", "DATE"),
+    ]

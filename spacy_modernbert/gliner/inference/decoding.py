@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .scored_spans import ScoredSpans
 
@@ -12,24 +13,39 @@ def decode(
 ) -> ScoredSpans:
     """Choose the best spans that are compatible, greedily, as upstream does.
 
+    See `choose_spans`.
+    """
+    return candidates.take(choose_spans(candidates, nested=nested, multi_label=multi_label))
+
+
+def choose_spans(
+    candidates: ScoredSpans, *, nested: bool = False, multi_label: bool = False
+) -> NDArray[np.intp]:
+    """Choose the best spans that are compatible, and return their indices.
+
     Two labels of the same span are compatible only with ``multi_label``. Spans that overlap
     otherwise are incompatible in a flat decoding; in a nested one they are compatible if one
     contains the other.
 
     Args:
-        candidates: Spans of one text, no span and label twice. Of equal scores the first one wins.
+        candidates: Spans of one text. Of equal scores the first one wins; of a span that comes
+            twice with the same label the better one.
         nested: Whether a span may lie within another.
         multi_label: Whether a span may have several labels.
 
     Returns:
-        Sorted by start; of spans that start together the better one comes first.
+        Sorted by start; of spans that start together the better one comes first. *Shape:*
+        (spans,), int64.
     """
     order = np.argsort(-candidates.scores, kind="stable")
-    ordered = candidates.take(order)
-    spans = list(zip(ordered.starts.tolist(), ordered.ends.tolist(), strict=True))
+    keys = np.stack([candidates.starts, candidates.ends, candidates.labels])[:, order]
+    order = order[np.sort(np.unique(keys, axis=1, return_index=True)[1])]
+    spans = list(
+        zip(candidates.starts[order].tolist(), candidates.ends[order].tolist(), strict=True)
+    )
     choose = _choose_nested if nested else _choose_flat
-    kept = ordered.take(np.array(choose(spans, multi_label), dtype=np.intp))
-    return kept.take(np.argsort(kept.starts, kind="stable"))
+    kept = order[np.array(choose(spans, multi_label), dtype=np.intp)]
+    return kept[np.argsort(candidates.starts[kept], kind="stable")]
 
 
 def _choose_flat(spans: list[tuple[int, int]], multi_label: bool) -> list[int]:

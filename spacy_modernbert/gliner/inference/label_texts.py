@@ -43,14 +43,15 @@ def readable_label_texts(
 
     Returns:
         Label to label text, in the same order. No two label texts are the same: where two would
-        be, the later label is its own label text.
+        be, the label that differs from the text, or else the later one, is its own label text.
     """
-    texts: dict[str, str] = {}
-    taken: set[str] = set()
-    for label in dict.fromkeys(labels):
-        text = (table or {}).get(label) or LABEL_TEXTS.get(label) or _plain(label)
-        texts[label] = label if text in taken else text
-        taken.add(texts[label])
+    known = {**LABEL_TEXTS, **(table or {})}
+    texts = {label: known.get(label) or _plain(label) for label in labels}
+    taken = {label for label, text in texts.items() if text == label}
+    for label, text in texts.items():
+        if text != label:
+            texts[label] = label if text in taken else text
+            taken.add(text)
     return texts
 
 

@@ -66,7 +66,7 @@ def find_spans(
             (labels,).
         label_vectors: Bi-encoders: the output of `GlinerModel.encode_labels` for these labels, if
             it was kept. *Shape:* (labels, width).
-        max_words: Most words of a window. Default: as many as in the checkpoint's training.
+        max_words: Most words of a window. Default: as `cut_text` says.
         overlap: Fewest words that neighboring windows share. Default: an eighth of a window. Never
             less than the widest span.
         on_overflow: Whether labels that do not fit beside a text are read in several groups, with
@@ -99,7 +99,10 @@ def find_spans(
             for sequence in _window_sequences(model, text, one, limits)
         ]
         found = iter(_score(model, sequences, vectors, batch_pieces))
-    merged = [_merge(one, found) for one in made]
+    merged = [
+        _merge(one, found).within_borders(text.borders)
+        for text, one in zip(texts, made, strict=True)
+    ]
     return [replace(spans, labels=index[spans.labels]) for spans in merged]
 
 

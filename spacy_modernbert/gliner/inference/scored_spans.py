@@ -70,6 +70,13 @@ class ScoredSpans:
             self.starts[which], self.ends[which], self.labels[which], self.scores[which]
         )
 
+    def within_borders(self, borders: ArrayLike) -> ScoredSpans:
+        """Return the spans that contain none of these words, unless they start with it.
+
+        *Shape:* rising, (borders,).
+        """
+        return self.take(~crosses(self.starts, self.ends, borders))
+
     def in_order(self) -> ScoredSpans:
         """Sort by start, then end, then label: upstream's order for span models."""
         return self.take(np.lexsort((self.labels, self.ends, self.starts)))
@@ -107,6 +114,17 @@ class CandidateSpans:
         bounds = np.stack([self.starts, self.ends]).astype(np.int64)
         starts, ends = torch.from_numpy(bounds).to(device)
         return starts, ends
+
+
+def crosses(starts: ArrayLike, ends: ArrayLike, borders: ArrayLike) -> NDArray[np.bool_]:
+    """Return which spans contain a border, a word that they don't start with.
+
+    *Shape:* first words and exclusive ends, two of (spans,), and rising borders, (borders,), to
+    (spans,), bool.
+    """
+    edges = np.asarray(borders, dtype=np.int64)
+    before = np.searchsorted(edges, starts, side="right")
+    return np.asarray(before < np.searchsorted(edges, ends, side="left"))
 
 
 def spans_above_threshold(

@@ -36,12 +36,14 @@ class SplitText:
         candidates: The only spans to score; None for all.
         vectors: Output of a bi-encoder's text encoder for the pieces of all words, if it has been
             run already; None to run it. *Shape:* (pieces, width of the encoder).
+        borders: Words that no span contains unless it starts with them, rising.
     """
 
     words: Sequence[str]
     breaks: ArrayLike = ()
     candidates: CandidateSpans | None = None
     vectors: Tensor | None = None
+    borders: ArrayLike = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,10 +119,12 @@ def cut_text(
     """Cut a text into windows that fit beside each of the groups of labels.
 
     Pieces of a word that fits no sequence are left out beyond what fits. A window has at most
-    ``max_words`` words, by default as many as in the checkpoint's training; neighboring ones share
-    at least ``overlap``, by default an eighth of that, and never less than the widest span.
+    ``max_words`` words, by default as many as suit the checkpoint, or as in its training;
+    neighboring ones share at least ``overlap``, by default an eighth of that, or nothing where they
+    meet at a border, and never less than the widest span otherwise.
     """
-    builder, limit = model.prompt_builder, max_words or model.config.max_len
+    builder = model.prompt_builder
+    limit = max_words or model.config.inference_window or model.config.max_len
     rooms = [builder.capacity(group.prompt) for group in groups]
     capacity = min((room for room in rooms if room is not None), default=len(pieces.ids))
     if text.vectors is not None:  # no sequence of it will be encoded, so all of it fits
@@ -135,6 +139,7 @@ def cut_text(
         # A span of the greatest width that starts anywhere must lie in some window.
         overlap=max(limit // 8 if overlap is None else overlap, model.config.max_width),
         breaks=text.breaks,
+        borders=text.borders if overlap is None else (),
     )
     return TextSequences(pieces, windows, groups)
 

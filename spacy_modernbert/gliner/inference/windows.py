@@ -3,6 +3,7 @@
 A text of 1,000 words whose sequence has room for 400 becomes three or four windows. Each span is
 scored in every window that contains it, and one score counts: that of the window with most context
 around the span. Windows overlap by at least the widest span, so some window contains every span.
+They don't where one ends at a sentence start that no span may cross.
 """
 
 from __future__ import annotations
@@ -41,12 +42,13 @@ def cut_word_windows(
     max_words: int | None = None,
     overlap: int,
     breaks: ArrayLike = (),
+    borders: ArrayLike = (),
 ) -> WordWindows:
     """Cut a list of words into windows that fit.
 
     A window is filled up, then cut back to the last break in its second half, and the next one
     begins at the last break that leaves the overlap. Without breaks they are cut anywhere between
-    two words.
+    two words. Where two windows meet at a border, they need no overlap.
 
     Args:
         pieces: Pieces of each word. *Shape:* (words,).
@@ -56,6 +58,7 @@ def cut_word_windows(
         overlap: Fewest words that neighboring windows share: at least the widest span. They share
             fewer where no room would be left for the next word.
         breaks: First words of sentences, rising. *Shape:* (breaks,).
+        borders: Words that no span contains unless it starts with them. *Shape:* (borders,).
 
     Returns:
         At least one window for a text of at least one word.
@@ -64,6 +67,7 @@ def cut_word_windows(
     n_words = len(counts)
     before = np.concatenate([[0], counts.cumsum()])
     cuts = np.asarray(breaks, dtype=np.int64)
+    no_span_crosses = set(np.asarray(borders, dtype=np.int64).tolist())
     longest = max_words or n_words
     starts, ends = [], []
     start, end = 0, 0
@@ -78,6 +82,9 @@ def cut_word_windows(
         end = reach if reach == n_words else _last_break(cuts, half, reach, default=reach)
         starts.append(start)
         ends.append(end)
+        if end in no_span_crosses:
+            start = end
+            continue
         latest = max(end - overlap, start + 1)
         # An early sentence start must not make the windows crawl: rather begin within a sentence.
         start = _last_break(cuts, start + (end - start + 3) // 4, latest, default=latest)

@@ -70,6 +70,8 @@ class GlinerConfig:
         represent_spans: Token models: whether spans found by their words are scored again.
         post_fusion_schema: Bi-encoders: order of attention blocks between labels and text.
         fuse_layers: Whether all layers of the encoder contribute to the vectors.
+        inference_threshold: The threshold that suits the checkpoint, if it says so.
+        inference_window: The most words to read at once that suit it, if it says so.
         encoder_config, labels_encoder_config: ``config.json`` of the encoders, or None.
         source: The file's own keys, so that saving loses none of them.
     """
@@ -92,6 +94,8 @@ class GlinerConfig:
     represent_spans: bool = False
     post_fusion_schema: str = ""
     fuse_layers: bool = False
+    inference_threshold: float | None = None
+    inference_window: int | None = None
     encoder_config: Mapping[str, Any] | None = None
     labels_encoder_config: Mapping[str, Any] | None = None
     source: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -160,6 +164,9 @@ class GlinerConfig:
             own[key] = dict(own[key]) if own[key] else None
         if not self.is_bi:
             del own["labels_encoder"], own["labels_encoder_config"]
+        for key in ("inference_threshold", "inference_window"):
+            if own[key] is None:
+                del own[key]
         return {**self.source, **own}
 
     def _check(self) -> None:
@@ -167,6 +174,10 @@ class GlinerConfig:
             value = getattr(self, name)
             is_size = isinstance(value, int) and value > 0
             _require(name, value, is_size, "a whole number above 0")
+        for name, most in (("inference_threshold", 1), ("inference_window", self.max_len)):
+            value = getattr(self, name)
+            is_valid = value is None or (isinstance(value, (int, float)) and 0 < value <= most)
+            _require(name, value, is_valid, f"above 0 and at most {most}")
         mode, pooling, rate = self.span_mode, self.subtoken_pooling, self.dropout
         _require("span_mode", mode, mode in _SPAN_MODES, f"one of {_SPAN_MODES}")
         _require("subtoken_pooling", pooling, pooling in POOLINGS, f"one of {POOLINGS}")

@@ -7,12 +7,12 @@ that shows only a part of an annotated span does not count that part as a negati
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..inference.model import GlinerModel
-from ..inference.scored_spans import CandidateSpans
+from ..inference.scored_spans import CandidateSpans, crosses
 from ..inference.sequences import cut_text, fit_labels
 from ..inference.windows import owners
 from ..modeling.sequence_batch import InputSequence
@@ -81,8 +81,12 @@ def count_coverage(
     for text, pieces in zip(texts, encoded, strict=True):
         windows = cut_text(model, text.text, pieces, [group], max_words=max_words).windows
         starts, ends = [s.start for s in text.spans], [s.end for s in text.spans]
-        for span, window in zip(text.spans, owners(windows, starts, ends), strict=True):
-            if widest is not None and span.end - span.start > widest:
+        crossing = crosses(starts, ends, text.text.borders).tolist()
+        owned = owners(windows, starts, ends).tolist()
+        for span, window, is_crossing in zip(text.spans, owned, crossing, strict=True):
+            if is_crossing:
+                coverage.crossing[span.label] += 1
+            elif widest is not None and span.end - span.start > widest:
                 coverage.too_wide[span.label] += 1
             elif window < 0:
                 coverage.cut[span.label] += 1
@@ -99,7 +103,9 @@ def _part(text: AnnotatedText, start: int, end: int) -> AnnotatedText:
         if span.end > start and span.start < end
     ]
     unknown = None if text.unknown is None else text.unknown[start:end]
-    return AnnotatedText(text.text, spans, text.labels, unknown)
+    borders = np.asarray(text.text.borders, dtype=np.int64) - start
+    part = replace(text.text, borders=borders[(borders > 0) & (borders < end - start)])
+    return AnnotatedText(part, spans, text.labels, unknown)
 
 
 def _add_targets(
@@ -118,12 +124,13 @@ def _add_targets(
         max_width=None if settings.is_token else settings.max_width,
         unknown=part.unknown,
         known_labels=part.labels,
+        borders=part.text.borders,
         config=config,
         rng=rng,
     )
     if not settings.is_token or not model.network.has_span_scorer:
         return TrainingSequence(sequence, targets)
-    candidates, values = _draw_candidates(part.spans, labels, n_words, settings.max_width, rng)
+    candidates, values = _draw_candidates(part, labels, n_words, settings.max_width, rng)
     weights = np.ones_like(values)
     if part.labels is not None:
         weights[:, ~np.isin(labels, list(part.labels))] = 0.0
@@ -132,14 +139,14 @@ def _add_targets(
 
 
 def _draw_candidates(
-    spans: Sequence[AnnotatedSpan],
+    part: AnnotatedText,
     labels: Sequence[str],
     n_words: int,
     max_width: int,
     rng: np.random.Generator,
 ) -> tuple[CandidateSpans, Floats]:
     """Take the annotated spans, and draw as many others that overlap none of them."""
-    whole = [s for s in spans if s.label in labels and s.start >= 0 and s.end <= n_words]
+    whole = [s for s in part.spans if s.label in labels and s.start >= 0 and s.end <= n_words]
     bounds = sorted({(span.start, span.end) for span in whole})
     taken = np.zeros(n_words, dtype=bool)
     for start, end in bounds:
@@ -147,9 +154,11 @@ def _draw_candidates(
     chosen = dict.fromkeys(bounds)
     starts = rng.integers(0, n_words, size=4 * len(bounds)).tolist()
     widths = rng.integers(1, max_width + 1, size=4 * len(bounds)).tolist()
-    for start, width in zip(starts, widths, strict=True):
-        end = min(start + width, n_words)
-        if len(chosen) < 2 * len(bounds) and not taken[start:end].any():
+    ends = [min(start + width, n_words) for start, width in zip(starts, widths, strict=True)]
+    crossing = crosses(starts, ends, part.text.borders).tolist()
+    for start, end, is_crossing in zip(starts, ends, crossing, strict=True):
+        is_free = not is_crossing and not taken[start:end].any()
+        if len(chosen) < 2 * len(bounds) and is_free:
             chosen[start, end] = None
     values = np.zeros((len(chosen), len(labels)), dtype=np.float32)
     places = {pair: i for i, pair in enumerate(chosen)}

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from ..inference.scored_spans import crosses
 from ..modeling.span_layout import count_spans, span_bounds, span_indices
 from .config import LossConfig, Masking
 from .dataset import AnnotatedSpan, Bools
@@ -47,16 +48,19 @@ class Coverage:
         learned: Spans that are in the targets.
         too_wide: Spans of more words than the model's greatest width, by label.
         cut: Spans that no window of their text contains, by label.
+        crossing: Spans that contain the start of a sentence, so that they are never predicted, by
+            label.
     """
 
     learned: int = 0
     too_wide: Counter[str] = field(default_factory=Counter)
     cut: Counter[str] = field(default_factory=Counter)
+    crossing: Counter[str] = field(default_factory=Counter)
 
     @property
     def lost(self) -> int:
         """All spans that cannot be learned."""
-        return self.too_wide.total() + self.cut.total()
+        return self.too_wide.total() + self.cut.total() + self.crossing.total()
 
 
 def make_targets(
@@ -67,6 +71,7 @@ def make_targets(
     max_width: int | None,
     unknown: Bools | None = None,
     known_labels: Sequence[str] | None = None,
+    borders: ArrayLike = (),
     config: LossConfig,
     rng: np.random.Generator,
 ) -> Targets:
@@ -79,6 +84,7 @@ def make_targets(
         max_width: Most words of a span; None for token models.
         unknown: Words that annotators did not look at. *Shape:* (n_words,).
         known_labels: Labels that annotators looked for; None: all. Other labels have no negatives.
+        borders: Words that no predicted span contains unless it starts with them: no negatives.
         config: The loss, for the weights.
         rng: Draws the negatives that count.
     """
@@ -99,6 +105,7 @@ def make_targets(
     else:
         values = _span_values(whole, columns, n_words, len(labels), max_width)
         is_unknown = _touching(hidden, max_width)
+        is_unknown |= crosses(*span_bounds(n_words, max_width), borders)
     weights = draw_weights(values, config, rng)
     weights[is_unknown] *= values[is_unknown] > 0
     if known_labels is not None:

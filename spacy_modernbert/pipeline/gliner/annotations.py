@@ -16,7 +16,7 @@ from spacy.training import Example
 
 from ...gliner.inference.label_texts import readable_label_texts
 from ...gliner.training.dataset import AnnotatedSpan, AnnotatedText
-from .doc_words import DocWords
+from .doc_words import DocWords, WordMode
 from .labels import Labels, read_labels
 
 EXTENSION = "gliner_labels"
@@ -43,7 +43,12 @@ def install_extension() -> None:
 
 
 def read_examples(
-    examples: Iterable[Example], labels: Labels, *, spans_key: str, words: str = "spacy"
+    examples: Iterable[Example],
+    labels: Labels,
+    *,
+    spans_key: str,
+    words: WordMode = "spacy",
+    cross_sentences: bool = False,
 ) -> TrainingBatch:
     """Read annotated Docs, and leave out those without annotation.
 
@@ -52,7 +57,8 @@ def read_examples(
         labels: Labels that annotators looked for, unless a reference has its own in
             ``doc._.gliner_labels``. Spans of other labels are left out.
         spans_key: Group of ``doc.spans`` with the annotation.
-        words: ``spacy`` or ``gliner``, as in the component's settings.
+        words: What the model reads as words.
+        cross_sentences: Whether a predicted span may contain the start of a sentence.
     """
     batch = TrainingBatch()
     shared = read_labels(labels)
@@ -68,7 +74,11 @@ def read_examples(
             _count_lost(wanted, aligned, batch.unaligned)
         is_group = spans_key in example.reference.spans
         unknown = None if is_group else _unknown(example)
-        batch.texts.append(_text(example.predicted, aligned, known, unknown, words))
+        read = DocWords.read(example.predicted, words)
+        text = read.text(cross_sentences=cross_sentences)
+        gold = _gold(read, aligned, known)
+        hidden = None if unknown is None else unknown[read.first]
+        batch.texts.append(AnnotatedText(text, gold, list(known.values()), hidden))
     return batch
 
 
@@ -114,23 +124,17 @@ def find_labels(
     return readable_label_texts([*given, *sorted(found)], {**given, **(table or {})})
 
 
-def _text(
-    doc: Doc,
-    spans: Sequence[Span],
-    known: Mapping[str, str],
-    unknown: NDArray[np.bool_] | None,
-    words: str,
-) -> AnnotatedText:
-    read = DocWords.read(doc, words)
-    starts = np.searchsorted(read.last, [span.start for span in spans], side="left").tolist()
-    ends = np.searchsorted(read.first, [span.end for span in spans], side="left").tolist()
-    gold = [
-        AnnotatedSpan(start, end, known[span.label_])
+def _gold(
+    words: DocWords, spans: Sequence[Span], label_texts: Mapping[str, str]
+) -> list[AnnotatedSpan]:
+    """Return spans of tokens as annotated spans of words."""
+    starts = np.searchsorted(words.last, [span.start for span in spans], side="left").tolist()
+    ends = np.searchsorted(words.first, [span.end for span in spans], side="left").tolist()
+    return [
+        AnnotatedSpan(start, end, label_texts[span.label_])
         for span, start, end in zip(spans, starts, ends, strict=True)
         if start < end
     ]
-    hidden = None if unknown is None else unknown[read.first]
-    return AnnotatedText(read.text(), gold, list(known.values()), hidden)
 
 
 def _align(example: Example, spans: Sequence[Span]) -> list[Span]:

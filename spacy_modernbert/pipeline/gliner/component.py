@@ -17,7 +17,6 @@ from torch import Tensor
 
 from ...errors import Errors
 from ...gliner.checkpoint.label_vectors import label_vectors_to_bytes, load_label_vectors
-from ...gliner.inference.decoding import decode
 from ...gliner.inference.sequences import SplitText
 from ...gliner.training.config import TrainingConfig
 from ..checkpoint_model import CheckpointModel
@@ -31,9 +30,15 @@ from .annotations import (
 )
 from .candidates import Candidates, candidate_spans
 from .config import GlinerPipeConfig, NewHeadConfig
-from .doc_words import DocSpans, DocWords
+from .doc_words import DocSpans, DocWords, warn_of_unspaced
 from .initialization import check_labels, put_new_head, warn_of_lost_spans
-from .labels import Labels, all_label_texts, read_labels, warn_of_unknown_thresholds
+from .labels import (
+    LabelReader,
+    Labels,
+    all_label_texts,
+    read_labels,
+    warn_of_unknown_thresholds,
+)
 from .model import GlinerInput
 from .shared_vectors import SharedVectors
 from .trainer import ComponentTrainer
@@ -41,6 +46,7 @@ from .trainer import ComponentTrainer
 VECTORS = "label_vectors"
 # Examples that are read at a time at the start of a training.
 _EXAMPLES = 1000
+DEFAULT_THRESHOLD = 0.5
 
 
 class GlinerPipe(CheckpointPipe):
@@ -80,6 +86,8 @@ class GlinerPipe(CheckpointPipe):
         self._configured = config.model_dump()
         self._shared_vectors = SharedVectors()
         self._checked_names: tuple[tuple[str, ...], ...] = ()
+        self._label_reader = LabelReader()
+        self._has_warned = False
         self.set_labels(config.labels)
 
     @property
@@ -88,9 +96,15 @@ class GlinerPipe(CheckpointPipe):
         return tuple(self.cfg["labels"])
 
     @property
-    def label_data(self) -> Labels:
-        """The labels with their label texts, for ``initialize``."""
-        return self.cfg["labels"]
+    def label_data(self) -> dict[str, str]:
+        """The labels with the texts that the model reads for them, for ``initialize``."""
+        return read_labels(self.cfg["labels"])
+
+    @property
+    def threshold(self) -> float:
+        """Least probability of a span: that of the settings, of the checkpoint, or 0.5."""
+        stated = (self.cfg["threshold"], self.model.checkpoint.config.inference_threshold)
+        return next((value for value in stated if value is not None), DEFAULT_THRESHOLD)
 
     def set_labels(self, labels: Labels) -> None:
         """Replace all labels: a list of them, or a mapping of each to its label text.
@@ -135,17 +149,18 @@ class GlinerPipe(CheckpointPipe):
         Raises:
             ValueError: E143 without labels, SM065 if a setting is out of range.
         """
+        threshold = self.threshold if threshold is None else threshold
         config = self._config(threshold=threshold, label_thresholds=label_thresholds)
-        words = [DocWords.read(doc, config.words) for doc in docs]
+        words = [DocWords.read(doc, config.word_mode) for doc in docs]
+        self._has_warned = self._has_warned or warn_of_unspaced(docs, config.word_mode)
         texts = self._texts(docs, words, config)
+        choice = {"nested": config.decoding == "nested", "multi_label": config.multi_label}
         found: dict[int, DocSpans] = {}
         for own, members in group_by_labels(docs).items():
             label_texts = self._read_labels(labels) if own is None else dict(own)
             inputs = GlinerInput.from_config([texts[i] for i in members], label_texts, config)
-            for i, one in zip(members, self.model.predict(inputs), strict=True):
-                nested, multi_label = config.decoding == "nested", config.multi_label
-                kept = decode(one, nested=nested, multi_label=multi_label)
-                found[i] = words[i].spans(kept, list(label_texts))
+            for i, spans in zip(members, self.model.predict(inputs), strict=True):
+                found[i] = words[i].spans(spans, list(label_texts), **choice)
         return [found[i] for i in range(len(docs))]
 
     def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[DocSpans]) -> None:
@@ -254,8 +269,10 @@ class GlinerPipe(CheckpointPipe):
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
         docs = [example.predicted for example in examples]
-        texts = [DocWords.read(doc, self.cfg["words"]).text() for doc in docs]
-        losses[self.name] += self.trainer.rehearse(texts, self._config(), drop=0.0)
+        current = self._config()
+        words = [DocWords.read(doc, current.word_mode) for doc in docs]
+        texts = [own.text(cross_sentences=current.cross_sentences) for own in words]
+        losses[self.name] += self.trainer.rehearse(texts, current, drop=0.0)
         if sgd:
             self.finish_update(sgd)
         return losses
@@ -315,8 +332,14 @@ class GlinerPipe(CheckpointPipe):
         return GlinerPipeConfig.read({**self.cfg, **given}, path=f"components.{self.name}")
 
     def _read(self, examples: Iterable[Example]) -> TrainingBatch:
-        labels, key, words = (self.cfg[name] for name in ("labels", "spans_key", "words"))
-        return read_examples(examples, labels, spans_key=key, words=words)
+        config = self._config()
+        return read_examples(
+            examples,
+            config.labels,
+            spans_key=config.spans_key,
+            words=config.word_mode,
+            cross_sentences=config.cross_sentences,
+        )
 
     def _texts(
         self, docs: Sequence[Doc], words: Sequence[DocWords], config: GlinerPipeConfig
@@ -330,18 +353,19 @@ class GlinerPipe(CheckpointPipe):
                 raise ValueError(Errors.SM135.format(reason=reason))
             vectors = self._shared_vectors.take(self.model, docs, words)
         parts = zip(words, candidates, vectors, strict=True)
-        return [own.text(spans, known) for own, spans, known in parts]
+        crossing = config.cross_sentences
+        return [own.text(spans, known, cross_sentences=crossing) for own, spans, known in parts]
 
     def _read_labels(self, labels: Labels | None) -> dict[str, str]:
         """Return the label texts of a call, or else the component's, by label."""
         if labels is not None:
-            return read_labels(labels)
+            return self._label_reader.read(labels)
         self._require_labels()
         names = (self.labels, tuple(self.cfg["label_thresholds"]))
         if names != self._checked_names:
             self._checked_names = names
             warn_of_unknown_thresholds(*names)
-        return read_labels(self.cfg["labels"])
+        return self._label_reader.read(self.cfg["labels"])
 
     def _forget_label_vectors(self) -> None:
         if self.model.shim.is_loaded:

@@ -16,16 +16,20 @@ class GlinerPipeConfig(Settings):
 
     labels: dict[str, str] | list[str] = []
     """A list of labels, or a mapping of each label to its label text, which the model reads."""
-    threshold: Probability = 0.5
-    """Least probability of a span, exclusive."""
+    threshold: Probability | None = None
+    """Least probability of a span, exclusive. Null: as the checkpoint says, or else 0.5."""
     label_thresholds: dict[str, Probability] = {}
     """The same for single labels."""
-    words: Literal["spacy", "gliner"] = "spacy"
-    """What the model reads: the tokens (`spacy`), or the words of upstream's regex (`gliner`)."""
+    words: Literal["spacy", "char", "gliner"] = "spacy"
+    """What the model reads as words: the tokens, cut at punctuation within them (`spacy`), the same
+    with each character of a script without spaces as a word (`char`), or those of upstream's regex
+    (`gliner`). A span always becomes one of whole tokens."""
     decoding: Literal["flat", "nested"] = "flat"
     """`flat`: no two spans overlap; `nested`: a span may lie within another."""
     multi_label: bool = False
     """Whether a span may have several labels."""
+    cross_sentences: bool = False
+    """Whether a span may contain the start of a sentence, where the Doc has sentences."""
     spans_key: str = "sc"
     """The group of `doc.spans` that all spans are written to, with their scores."""
     annotate_ents: bool = True
@@ -36,13 +40,20 @@ class GlinerPipeConfig(Settings):
     """`own` runs the checkpoint's text encoder; `doc` takes the vectors of a `transformer` with the
     same weights (bi-encoders only)."""
     window: Annotated[int, Field(ge=1)] | None = None
-    """Most words that are read at once. Null: as many as in the checkpoint's training."""
+    """Most words that are read at once. Null: as the checkpoint says, or else as many as in its
+    training."""
     overlap: Annotated[int, Field(ge=0)] | None = None
-    """Words that two windows of a Doc share. Null: an eighth of the window."""
+    """Words that two windows of a Doc share. Null: an eighth of the window, or none where windows
+    meet at the start of a sentence."""
     on_overflow: Literal["warn", "error"] = "warn"
     """Whether labels that do not fit beside a text are read in groups, or refused."""
     device: str = "auto"
     """`auto` (a GPU if there is one), `cpu`, `cuda:0` ..."""
+
+    @property
+    def word_mode(self) -> Literal["spacy", "char", "gliner", "tokens"]:
+        """How words are read: a shared encoder has whole tokens only."""
+        return "tokens" if self.features == "doc" and self.words == "spacy" else self.words
 
 
 class NewHeadConfig(Settings):

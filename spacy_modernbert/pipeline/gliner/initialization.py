@@ -78,15 +78,17 @@ def warn_of_lost_spans(model: CheckpointModel, batches: Iterable[TrainingBatch])
     gliner = model.checkpoint
     wide: Counter[str] = Counter()
     cut: Counter[str] = Counter()
+    crossing: Counter[str] = Counter()
     unaligned: Counter[str] = Counter()
     learned = 0
     for batch in batches:
         coverage = count_coverage(gliner, batch.texts)
         wide.update(coverage.too_wide)
         cut.update(coverage.cut)
+        crossing.update(coverage.crossing)
         unaligned.update(batch.unaligned)
         learned += coverage.learned
-    counts = [counter.total() for counter in (wide, cut, unaligned)]
+    counts = [counter.total() for counter in (wide, cut, crossing, unaligned)]
     if not sum(counts):
         return
     named = ", ".join(f"{label}: {count}" for label, count in wide.most_common(_NAMED))
@@ -97,6 +99,7 @@ def warn_of_lost_spans(model: CheckpointModel, batches: Iterable[TrainingBatch])
         width=gliner.config.max_width,
         wide_labels=named or "none",
         cut=counts[1],
-        unaligned=counts[2],
+        crossing=counts[2],
+        unaligned=counts[3],
     )
     warnings.warn(message, stacklevel=2)

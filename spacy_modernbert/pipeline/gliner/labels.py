@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import warnings
 from collections import Counter
@@ -11,6 +12,7 @@ from typing import TypeAlias
 from spacy.errors import Errors as SpacyErrors
 
 from ...errors import Errors, Warnings
+from ...gliner.inference.label_texts import readable_label_texts
 
 # A list of labels, or label -> the text that the model reads for it.
 Labels: TypeAlias = Sequence[str] | Mapping[str, str]
@@ -20,7 +22,8 @@ def read_labels(labels: Labels) -> dict[str, str]:
     """Bring labels into one form, in linear time.
 
     Args:
-        labels: A list of labels that say what they mean, or a mapping of labels to label texts.
+        labels: A list of labels, whose label texts `readable_label_texts` finds, or a mapping of
+            labels to label texts.
 
     Returns:
         Label -> label text, in the order given.
@@ -31,18 +34,41 @@ def read_labels(labels: Labels) -> dict[str, str]:
     """
     if isinstance(labels, str):
         raise ValueError(Errors.SM131.format(labels=labels))
-    pairs = list(labels.items()) if isinstance(labels, Mapping) else [(x, x) for x in labels]
-    for pair in pairs:
-        for text in pair:
-            if not isinstance(text, str):
-                raise ValueError(SpacyErrors.E187)
-            if not text.strip():
-                raise ValueError(Errors.SM108.format(label=text))
-    for texts in zip(*pairs, strict=True):
-        text, count = Counter(texts).most_common(1)[0]
-        if count > 1:
-            raise ValueError(Errors.SM130.format(label=text))
-    return dict(pairs)
+    if isinstance(labels, Mapping):
+        _check(labels.keys())
+        _check(labels.values())
+        return dict(labels)
+    _check(labels)
+    return readable_label_texts(labels)
+
+
+class LabelReader:
+    """Reads labels with `read_labels`, unless they are the same as at the last call.
+
+    A component may have thousands of labels, and reads them for every batch of Docs.
+    """
+
+    def __init__(self) -> None:
+        self._labels: Labels | None = None
+        self._texts: dict[str, str] = {}
+
+    def read(self, labels: Labels) -> dict[str, str]:
+        """Return label -> label text; don't change it."""
+        if labels != self._labels:
+            self._texts = read_labels(labels)
+            self._labels = copy.copy(labels)
+        return self._texts
+
+
+def _check(texts: Iterable[str]) -> None:
+    for text in texts:
+        if not isinstance(text, str):
+            raise ValueError(SpacyErrors.E187)
+        if not text.strip():
+            raise ValueError(Errors.SM108.format(label=text))
+    text, count = next(iter(Counter(texts).most_common(1)), ("", 0))
+    if count > 1:
+        raise ValueError(Errors.SM130.format(label=text))
 
 
 def all_label_texts(labels: Mapping[str, str], phrases: Mapping[str, Sequence[str]]) -> list[str]:

@@ -34,7 +34,7 @@ class GlinerInput:
         texts: The texts.
         labels: The label texts.
         thresholds: Least probability of each label, exclusive. *Shape:* (labels,).
-        window: Most words of a window; None: as many as in the checkpoint's training.
+        window: Most words of a window; None: as `cut_text` says.
         overlap: Fewest words that two windows share; None: an eighth of the window.
         on_overflow: What to do with labels that do not fit beside a text.
         device: ``auto``, or torch's name of a device.
@@ -52,7 +52,7 @@ class GlinerInput:
     def from_config(
         cls, texts: list[SplitText], label_texts: Mapping[str, str], config: GlinerPipeConfig
     ) -> "GlinerInput":
-        """Combine texts and the label texts of labels with the settings of a component."""
+        """Combine texts and the label texts of labels with settings, which name a threshold."""
         thresholds = [config.label_thresholds.get(label, config.threshold) for label in label_texts]
         return cls(
             texts,
