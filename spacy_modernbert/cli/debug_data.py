@@ -84,9 +84,11 @@ def _load(path: Path, overrides: dict[str, Any]) -> tuple[Language, list[Example
 
 def _reports() -> dict[str, Report]:
     """Return the report of each factory."""
+    from .debug_gliner import report_gliner
     from .debug_setfit import report_setfit_textcat
 
     return {
+        "gliner": report_gliner,
         "setfit_textcat": report_setfit_textcat,
         "setfit_textcat_multilabel": report_setfit_textcat,
     }

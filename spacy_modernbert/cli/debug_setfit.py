@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from .reporting import some, warn_of_few
 
 if TYPE_CHECKING:
     from spacy.training import Example
 
     from ..pipeline.setfit_textcat.config import LearningSettings
     from ..pipeline.setfit_textcat.statistics import TextcatStatistics
-
-# A label with fewer examples is reported: the README's figures begin with eight.
-_FEW = 8
-# Labels or texts that a message names.
-_NAMED = 5
 
 
 def report_setfit_textcat(pipe: Any, train: Sequence[Example], dev: Sequence[Example]) -> None:
@@ -29,10 +25,11 @@ def report_setfit_textcat(pipe: Any, train: Sequence[Example], dev: Sequence[Exa
     rows = [(label, found.per_label[label], held_out.per_label[label]) for label in pipe.labels]
     header = ("label", "training", "evaluation")
     msg.table(rows, header=header, divider=True, aligns=("l", "r", "r"))
-    _warn_of_few(found.per_label, settings.labels)
+    none = "names stand in for them"
+    warn_of_few(found.per_label, settings.labels, what="examples", none=none)
     missing = [label for label in settings.labels if not held_out.per_label[label]]
     if missing and dev:
-        msg.warn(f"No examples to evaluate with: {_some(missing)}")
+        msg.warn(f"No examples to evaluate with: {some(missing)}")
     if found.n_several:
         msg.info(f"{found.n_several} training texts have more than one label")
     _warn_of_texts(found, "training", settings)
@@ -51,34 +48,14 @@ def _warn_of_texts(counts: TextcatStatistics, where: str, settings: LearningSett
         if n := counts.useless[reason]:
             msg.warn(f"{n} of {counts.n_texts} {where} texts {text}")
     if counts.unknown:
-        msg.warn(f"Labels that the component does not have ({where}): {_some(counts.unknown)}")
+        msg.warn(f"Labels that the component does not have ({where}): {some(counts.unknown)}")
     if counts.n_repeated:
         msg.info(f"{counts.n_repeated} {where} texts come again with the same labels")
     if n := len(counts.conflicting):
-        texts = _some(repr(text[:40]) for text in counts.conflicting)
+        texts = some(repr(text[:40]) for text in counts.conflicting)
         msg.warn(f"{n} {where} texts come again with other labels: {texts}")
     if counts.n_long:
         is_cut = settings.flat.windows is None
         what = "lose their end: set `windows`" if is_cut else "are read in windows"
         longer = f"longer than the {counts.limit} pieces of the encoder"
         msg.warn(f"{counts.n_long} {where} texts are {longer}, and {what}")
-
-
-def _warn_of_few(counts: Counter[str], labels: Iterable[str]) -> None:
-    from wasabi import msg
-
-    none = [label for label in labels if not counts[label]]
-    few = [label for label in labels if 0 < counts[label] < _FEW]
-    if none:
-        msg.warn(f"No examples, names stand in for them: {_some(none)}")
-    if few:
-        msg.warn(f"Fewer than {_FEW} examples: {_some(few)}")
-    if not none and not few:
-        msg.good(f"{_FEW} examples or more for every label")
-
-
-def _some(names: Iterable[str]) -> str:
-    """Return the first few names, and the number of all."""
-    found = list(names)
-    more = len(found) - _NAMED
-    return ", ".join(found[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,5 +1,7 @@
 """The command that shows what corpora hold for our components."""
 
+import re
+
 import pytest
 import spacy
 from spacy.tokens import DocBin
@@ -7,6 +9,7 @@ from typer.testing import CliRunner
 
 from spacy_modernbert.cli import app
 
+from . import gliner_tiny
 from .setfit_data import PAIRS, TOPICS, make
 
 
@@ -18,18 +21,25 @@ def run(*arguments):
 def write(folder, checkpoint, train, dev, **config):
     """A config with two corpora of texts and their labels."""
     nlp = make(checkpoint, **config)
-    for name, given in (("train", train), ("dev", dev)):
+    corpora = []
+    for given in (train, dev):
         docs = []
         for text, labels in given:
             doc = nlp.make_doc(text)
             doc.cats = labels if isinstance(labels, dict) else {n: n == labels for n in TOPICS}
             docs.append(doc)
+        corpora.append(docs)
+    return save(nlp, folder, *corpora)
+
+
+def save(nlp, folder, train, dev):
+    """A config with two corpora of Docs."""
+    config = nlp.config.copy()
+    for name, docs in (("train", train), ("dev", dev)):
         DocBin(docs=docs).to_disk(folder / f"{name}.spacy")
-    loaded = nlp.config.copy()
-    for name in ("train", "dev"):
         corpus = {"@readers": "spacy.Corpus.v1", "path": str(folder / f"{name}.spacy")}
-        loaded["corpora"][name] = corpus
-    loaded.to_disk(folder / "config.cfg")
+        config["corpora"][name] = corpus
+    config.to_disk(folder / "config.cfg")
     return folder / "config.cfg"
 
 
@@ -109,3 +119,30 @@ def test_pipeline_without_our_components(checkpoint, tmp_path):
     code, shown = run(path)
     assert code == 0, shown
     assert "Use `spacy debug data`" in shown
+
+
+def test_spans_are_counted_too(folders, tmp_path):
+    nlp = gliner_tiny.make(folders, labels=["person", "LOC"], words="spacy")
+    wide = "The " + "very " * 40 + "long name"
+    given = [
+        ("Tom lives in Lisbon", [(0, 3, "person"), (13, 19, "LOC")]),
+        ("Maria left", [(0, 5, "person"), (6, 10, "EVENT")]),
+        ("nothing here", []),
+        ("not annotated", None),
+        (wide, [(0, len(wide), "LOC")]),
+    ]
+    docs = []
+    for text, spans in given:
+        doc = nlp.make_doc(text)
+        if spans is not None:
+            doc.spans["sc"] = [doc.char_span(*bounds) for bounds in spans]
+        docs.append(doc)
+    with pytest.warns(UserWarning, match="SMW150"):
+        code, shown = run(save(nlp, tmp_path, docs, docs[:2]))
+    assert code == 0, shown
+    assert "Fewer than 8 spans: person, LOC" in shown
+    assert re.search(r"person person 2 2 LOC \w+ 2 1", shown)
+    assert "1 of 5 training Docs have no annotation" in shown
+    assert "1 of 5 training Docs are annotated, and have no spans" in shown
+    assert "Labels that the component does not have (training): EVENT" in shown
+    assert "1 training spans are wider than the" in shown
