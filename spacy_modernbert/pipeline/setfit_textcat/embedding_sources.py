@@ -55,6 +55,11 @@ class SentenceEncoderSource:
         """Whether an update waits for its step."""
         return self._trainer is not None and self._trainer.has_gradients
 
+    @property
+    def is_over(self) -> bool:
+        """Whether a training has come to the end of its schedule."""
+        return self._trainer is not None and self._trainer.is_over
+
     def load(self, settings: SetfitTextcatConfig) -> None:
         """Load the weights, move them to their device, and say whether texts are cut."""
         device = find_device(settings.device)

@@ -126,7 +126,7 @@ class SetfitLearner:
         self.source.load(settings.flat)
         train = self.trains_encoder(settings)
         loss = self.source.update(self.support, docs, labels, settings, drop=drop, train=train)
-        if train and loss == 0.0:
+        if train and loss == 0.0 and not self.source.is_over:
             self.notices.no_contrast(self.support.labels(multi_label=settings.flat.multi_label))
         return loss
 

@@ -72,6 +72,8 @@ class SharedEncoderSource:
     """
 
     version: Hashable = 0
+    # The schedule is that of `[training]`.
+    is_over = False
 
     def __init__(self, model: Model) -> None:
         self.model = model

@@ -287,8 +287,11 @@ class SupportSet:
 
     def known_labels(self) -> LabelMatrix:
         """Return what is annotated, NaN for the rest. *Shape:* (texts, labels)."""
-        rows = [self._row(slot) for slot in range(len(self))]
-        return np.array(rows, dtype=np.float32).reshape(len(self), self._n_labels)
+        matrix = np.full((len(self), self._n_labels), np.nan, dtype=np.float32)
+        matrix[np.array(self.complete, dtype=np.bool_)] = 0.0
+        for row, known in zip(matrix, self._labels, strict=True):
+            row[: len(known)] = known
+        return matrix
 
     def _row(self, slot: int) -> LabelMatrix:
         # Texts that came before a label was added have shorter rows.
