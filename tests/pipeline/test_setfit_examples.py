@@ -94,6 +94,7 @@ BAD = {
     "None as label": [("a", None)],
     "zeros and ones": [("a", [0, 1, 0])],
     "rows of an array": [("a", np.array([0, 1]))],
+    "a label without texts": {"a": ["some text"], "b": []},
     "three parts": [("a", "b", "c")],
     "a set as pair": [{"a", "b"}],
     "bytes": [(b"a", "b")],
@@ -123,6 +124,12 @@ def test_texts_and_labels_are_of_one_length(checkpoint):
     pipe = make(checkpoint).get_pipe("setfit")
     with pytest.raises(ValueError, match=r"SM217.*12 texts.*11 labels"):
         pipe.fit(TEXTS, [label for _, label in PAIRS[1:]])
+
+
+@pytest.mark.parametrize("given", [(TOPICS, LABELS), (["a", "b", "c"], "xyz"), (["a"], {"a": "b"})])
+def test_texts_and_labels_are_two_lists(checkpoint, given):
+    with pytest.raises(ValueError, match="SM233"):
+        make(checkpoint).get_pipe("setfit").fit(*given)
 
 
 def test_text_under_two_labels_has_both(checkpoint):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any, TypeAlias
 
 from spacy.errors import Errors as SpacyErrors
@@ -55,9 +56,9 @@ def read_steps(steps: int | None, config: SetfitTrainingConfig) -> int:
     """Return a number of steps, by default that of the settings; ValueError SM214 if it is none."""
     if steps is None:
         return config.optimizer.total_steps or SetfitOptimizerConfig().total_steps or 0
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+    if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 0:
         raise ValueError(Errors.SM214.format(value=steps))
-    return steps
+    return int(steps)
 
 
 def read_docs(docs: Iterable[Any], name: str) -> list[Doc]:

@@ -55,6 +55,8 @@ def read_given(examples: Iterable[Any], labels: Iterable[Any] | None = None) -> 
     if isinstance(examples, (str, Doc)) or not isinstance(examples, Iterable):
         raise _no_example(examples)
     if labels is not None:
+        if isinstance(examples, Mapping) or isinstance(labels, (str, Mapping)):
+            raise _no_example((examples, labels))
         texts, answers = list(examples), list(labels)
         if len(texts) != len(answers):
             message = Errors.SM217.format(n_texts=len(texts), n_labels=len(answers))
@@ -73,7 +75,9 @@ def _read_groups(groups: Mapping[Any, Any]) -> Iterator[AnnotatedText]:
     for label, texts in groups.items():
         if isinstance(texts, (str, Mapping, Doc)) or not isinstance(texts, Iterable):
             raise _no_example({label: texts})
-        name = _read_label(label, {label: texts})
+        name, texts = _read_label(label, {label: texts}), list(texts)
+        if not texts:
+            raise _no_example({label: texts})
         for item in texts:
             text = _read_text(item, {label: item})
             found.setdefault(text_of(text), (text, {}))[1][name] = 1.0

@@ -22,7 +22,7 @@ from .learner import HEAD, SUPPORT, SetfitLearner
 
 
 class SetfitState(CheckpointPipe):
-    """Base class of the component: all of its state, which nothing but its methods change.
+    """Base class of the component: its state, how it is saved, and how it is restored.
 
     Attributes:
         cfg: The flat settings, which may be changed at any time, and the labels.
@@ -131,12 +131,13 @@ class SetfitState(CheckpointPipe):
     @contextmanager
     def _unchanged_on_failure(self) -> Iterator[None]:
         """Return to the labels, texts, weights and classifier of now if an exception comes."""
-        kept = {**self.cfg, "labels": self.label_data}
+        kept, planned_steps = {**self.cfg, "labels": self.label_data}, self._planned_steps
         with self.learner.unchanged_on_failure():
             try:
                 yield
             except BaseException:
                 self.cfg.update(kept)
+                self._planned_steps = planned_steps
                 raise
 
     def _stored_settings(self) -> dict[str, Any]:
