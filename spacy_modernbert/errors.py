@@ -264,9 +264,33 @@ class Errors(metaclass=_Coded):
         "These labels have no example among the texts to learn from: {labels}. Add at least one "
         "example of each, or remove the labels."
     )
+    SM212 = (
+        "The label {label!r} has no characters but spaces. Give every label a name, such as "
+        "'complaint'."
+    )
     SM213 = (
         "{source} does not hold the data of a setfit_textcat. Load the folder that nlp.to_disk() "
         "wrote, unchanged."
+    )
+    SM214 = (
+        "`steps` is {value!r}. Give the number of steps that the encoder is trained, 0 to train the "
+        "classifier alone, or None for the setting `training.optimizer.total_steps`."
+    )
+    SM215 = (
+        "The setting `windows = '{windows}'` of '{name}' is for an encoder of its own, but its encoder "
+        "belongs to another component, which reads long texts in windows already. Set `windows` to null."
+    )
+    SM216 = (
+        "'{name}' predicts for a list of Docs, and not for {item}. Use nlp(text).cats for a text, or "
+        "predict([nlp.make_doc(text)])."
+    )
+    SM217 = (
+        "There are {n_texts} texts, but {n_labels} labels for them. Give one label, or one list of "
+        "labels, for each text."
+    )
+    SM218 = (
+        "Without '{label}', the labels would be: {rest}. A text has exactly one label, so there have to "
+        "be two at least. Add another label first, or use 'setfit_textcat_multilabel'."
     )
     SM220 = (
         "The classifier {path} was not read: {reason}. A pickle can run any code, so only logistic "
@@ -279,8 +303,9 @@ class Errors(metaclass=_Coded):
     )
     SM231 = (
         "The classifier cannot be fitted again: the examples of {labels} were not kept when the "
-        "pipeline was saved. Add examples with set_support() or fit(), or save the pipeline with "
-        "`keep_support` set to 'vectors' or 'texts'."
+        "pipeline was saved, or came from elsewhere. Nothing has changed. Give examples of all labels "
+        "at once with fit() or set_support(), or save the pipeline with `keep_support` set to 'vectors' "
+        "or 'texts'."
     )
     SM232 = (
         "'{name}' cannot encode texts: its encoder belongs to another component. Give Docs that this "
@@ -288,11 +313,17 @@ class Errors(metaclass=_Coded):
     )
     SM233 = (
         "{item} is not an example. Give pairs of a text and its label, its list of labels, or a "
-        "mapping such as {{'LABEL': 1.0}}."
+        "mapping such as {{'LABEL': 1.0}}; rows with a 'text' and a 'label', 'labels' or 'cats'; Docs "
+        "with doc.cats; a mapping of each label to its texts; or texts and, as a second argument, their "
+        "labels. Several labels of a text are given by their names."
     )
     SM235 = (
         "The classifier of '{name}' has no prototypes (checkpoints of setfit hold none), so it cannot "
         "abstain. Add its examples with set_support()."
+    )
+    SM236 = (
+        "None of the {total} texts of `dev` can be evaluated: their labels are {found}, and those of the "
+        "component are {labels}. Give texts with labels of the component."
     )
 
 
@@ -374,14 +405,53 @@ class Warnings(metaclass=_Coded):
     )
     SMW231 = (
         "{n} of {total} texts are longer than the {limit} pieces that the encoder reads; only their "
-        "beginning counts. Raise `max_length` if the encoder allows it, or classify shorter parts. "
-        "Further texts are truncated without a warning."
+        "beginning counts. Set `windows` to 'mean' or 'max' to have long texts read in windows, raise "
+        "`max_length` if the encoder allows it, or classify shorter parts. Further texts are truncated "
+        "without a warning."
     )
     SMW232 = (
-        "{n} of {total} texts came again with other labels, and all of their labels are learned. "
-        "Correct the annotation."
+        "{n} of {total} texts came again with other labels; the last ones are learned. If that was no "
+        "correction, check the annotation."
     )
     SMW233 = (
         "The encoder is not trained: of earlier texts, only vectors were kept. Further texts change "
         "the classifier alone. To train the encoder, give all texts with set_support()."
+    )
+    SMW234 = (
+        "{n} of {total} texts of `dev` do not count, or not with all of their labels: {other} have labels "
+        "that the component does not have ({found}), {empty} have no text, {outside} have the label of "
+        "texts that are unlike all examples, and {bare} have no label. {left} texts are left to evaluate "
+        "with. Correct them, or add examples of these labels."
+    )
+    SMW235 = (
+        "{n} of {total} examples are not learned from: {empty} have no text, {outside} have the label "
+        "of texts that are unlike all examples, and {bare} have none of the labels ({labels}). Correct "
+        "them if that was not intended."
+    )
+    SMW236 = (
+        "The encoder is not trained: no two texts differ in their labels, so there is nothing to tell "
+        "apart. Add texts without the label, or with another one. Without them every text gets the same "
+        "probability, and only `abstain_label` tells what is unlike the examples."
+    )
+    SMW237 = (
+        "The training of the encoder diverged: its loss was {before:.3g} at the start and is {after:.3g} "
+        "now, or all texts have the same vector. The encoder is the one from before the training. "
+        "Lower `training.optimizer.learn_rate` ({learn_rate:.2g})."
+    )
+    SMW238 = (
+        "The training of the encoder diverges: {reason}. Stop it, and lower "
+        "`training.optimizer.learn_rate` ({learn_rate:.2g})."
+    )
+    SMW239 = (
+        "Of {total} texts, a class-balanced sample of {kept} is kept to learn from. Raise `max_support` "
+        "to learn from more; time and memory grow with it."
+    )
+    SMW240 = (
+        "The logistic regression has not converged after {n} iterations. Its probabilities may be less "
+        "accurate. Lower `head.C` ({C:g})."
+    )
+    SMW241 = "These labels have no examples: {labels}. Their probability is 0 until they have."
+    SMW242 = (
+        "The training of the encoder is over after {steps} steps. Further updates change the classifier "
+        "alone. Stop (`max_steps` of `[training]`), or raise `training.optimizer.total_steps`."
     )

@@ -6,6 +6,7 @@ import typer
 
 from .alignment import inspect_alignment
 from .checkpoints import convert_gliner, new_modernbert
+from .debug_data import debug_data
 from .info import info
 from .migrate import migrate
 from .thresholds import thresholds
@@ -24,3 +25,6 @@ app.command("new-modernbert")(new_modernbert)
 app.command("convert-gliner")(convert_gliner)
 app.command("migrate")(migrate)
 app.command("thresholds")(thresholds)
+app.command(
+    "debug-data", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)(debug_data)

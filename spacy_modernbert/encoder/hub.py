@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,7 @@ _IGNORED = ["onnx/*", "openvino/*", "coreml/*", "*/onnx/*"]
 _NO_FOLDER = "there is no such folder"
 
 
-def resolve(name: str) -> Path:
+def resolve(name: str, *, extra: Sequence[str] = ()) -> Path:
     """Find a checkpoint: a folder, or a name on the Hugging Face hub.
 
     A checkpoint in the local cache is found without a network. Any other is downloaded once, as
@@ -34,6 +35,7 @@ def resolve(name: str) -> Path:
 
     Args:
         name: A path, ``owner/name``, or ``owner/name@revision`` with a branch, tag or commit.
+        extra: Further files of the repository that are needed.
 
     Returns:
         The folder that holds the files.
@@ -48,12 +50,12 @@ def resolve(name: str) -> Path:
     if _looks_like_path(repository) or (at and not revision):
         raise _no_folder(name)
     try:
-        cached = _cached(repository, revision or None)
+        cached = _cached(repository, revision or None, extra)
         if cached is not None:
             return cached
         if "/" in repository and folder.parent.is_dir():
             raise _no_folder(name)
-        return _download(repository, revision or None)
+        return _download(repository, revision or None, extra)
     except HFValidationError as error:
         # No name of a repository either, so nothing can be downloaded.
         raise _no_folder(name) from error
@@ -64,21 +66,23 @@ def _looks_like_path(name: str) -> bool:
     return is_relative or Path(name).is_absolute() or name.count("/") > 1 or not name
 
 
-def _cached(repository: str, revision: str | None) -> Path | None:
+def _cached(repository: str, revision: str | None, extra: Sequence[str]) -> Path | None:
     try:
         folder = Path(snapshot_download(repository, revision=revision, local_files_only=True))
     except LocalEntryNotFoundError:
         return None
     # Another library may have cached only a part of the repository, such as its config.json.
-    return folder if _is_complete(folder) else None
+    has_all = _is_complete(folder) and all((folder / file).exists() for file in extra)
+    return folder if has_all else None
 
 
-def _download(repository: str, revision: str | None) -> Path:
+def _download(repository: str, revision: str | None, extra: Sequence[str]) -> Path:
     if constants.HF_HUB_OFFLINE:
         raise _not_available(repository, revision, "HF_HUB_OFFLINE forbids the network")
     load = partial(snapshot_download, repository, revision=revision)
     try:
-        folder = Path(load(allow_patterns=_FILES, ignore_patterns=_IGNORED))
+        files = [*_FILES, *extra]
+        folder = Path(load(allow_patterns=files, ignore_patterns=_IGNORED))
         if not _has_weights(folder):
             load(allow_patterns=[PICKLED])
         return folder

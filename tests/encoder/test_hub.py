@@ -47,6 +47,15 @@ def test_cache_is_asked_before_the_network(monkeypatch, checkpoint):
     assert calls == ["cache"]
 
 
+def test_cache_without_a_file_that_is_needed_does_not_count(monkeypatch, checkpoint):
+    calls = fake_cache(monkeypatch, checkpoint)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with pytest.raises(FileNotFoundError, match="SM040"):
+        hub.resolve("owner/name", extra=["model_head.pkl"])
+    assert hub.resolve("owner/name", extra=["tokenizer.json"]) == checkpoint
+    assert calls == ["cache", "network", "cache"]
+
+
 def test_half_a_cached_repository_does_not_count(monkeypatch, tmp_path):
     (tmp_path / "config.json").write_text("{}")
     calls = fake_cache(monkeypatch, tmp_path)

@@ -15,6 +15,7 @@ from spacy.tokens import DocBin
 
 from spacy_modernbert.setfit.checkpoint.read import load_sentence_encoder
 
+from ..conftest import ROOT
 from .setfit_data import FAST, PAIRS, TEXTS, TOPICS, cats, gold, make
 
 LABELS = list(TOPICS)
@@ -192,6 +193,24 @@ def test_commands_of_spacy(checkpoint, tmp_path):
     run(tmp_path, "apply", "out/model-best", "texts.jsonl", "applied.spacy")
     docs = list(DocBin().from_disk(tmp_path / "applied.spacy").get_docs(spacy.blank("en").vocab))
     assert [set(doc.cats) for doc in docs] == [set(LABELS)] * 2
+
+
+@pytest.mark.slow
+def test_config_of_init_config_learns_as_much_as_the_shipped_one(checkpoint, tmp_path):
+    write_corpus(tmp_path, checkpoint, "setfit_textcat", pairs=PAIRS * 2)
+    run(tmp_path, "init", "config", "-p", "setfit_textcat", "init.cfg")
+    shutil.copy(ROOT / "configs" / "setfit.cfg", tmp_path / "shipped.cfg")
+    overrides = ["--paths.train", "corpus.spacy", "--paths.dev", "corpus.spacy"]
+    path = "components.setfit_textcat"
+    overrides += [f"--{path}.model.name", str(checkpoint)]
+    overrides += [f"--{path}.training.optimizer.learn_rate", "2e-3"]
+    found = {}
+    for name, own in (("init", []), ("shipped", ["--paths.log", "null"])):
+        run(tmp_path, "train", f"{name}.cfg", "--output", name, *overrides, *own)
+        run(tmp_path, "evaluate", f"{name}/model-best", "corpus.spacy", "--output", f"{name}.json")
+        found[name] = json.loads((tmp_path / f"{name}.json").read_text())["cats_score"]
+    assert found["init"] >= found["shipped"] - 0.01
+    assert found["shipped"] > 0.8
 
 
 @pytest.mark.slow

@@ -311,9 +311,9 @@ def test_hundred_thousand_texts_are_sampled(checkpoint, monkeypatch):
     most = []
     add_to = embedding_sources.SentenceEncoderSource.add_to
 
-    def spy(self, support, texts, labels):
-        most.append(len(texts))
-        add_to(self, support, texts, labels)
+    def spy(self, support, given):
+        most.append(len(given.texts))
+        add_to(self, support, given)
 
     monkeypatch.setattr(embedding_sources.SentenceEncoderSource, "add_to", spy)
 

@@ -104,7 +104,8 @@ def test_a_text_that_comes_again_is_kept_once_and_conflicts_are_counted():
         support.add(["a"], [row], one_hot([0], 2))
     for _ in range(2):
         support.add(["a"], [row], one_hot([1], 2))
-    assert (len(support), support.n_conflicts) == (2, 1)
+    assert (len(support), support.n_conflicts) == (1, 1)
+    assert support.labels(multi_label=False).tolist() == [[0.0, 1.0]]
 
 
 def test_a_later_label_is_unknown_of_earlier_texts():

@@ -2,8 +2,7 @@
 
 # No `from __future__ import annotations`: spaCy validates `[initialize]` against these types.
 
-import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,115 +14,85 @@ from spacy.errors import Errors as SpacyErrors
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
-from spacy.vocab import Vocab
-from thinc.api import Model, Optimizer
+from thinc.api import Optimizer
 
+from ...encoder.hub import resolve
 from ...errors import Errors
 from ...setfit.arrays import Floats
+from ...setfit.checkpoint.import_setfit import HEAD as PICKLED_HEAD
 from ...setfit.checkpoint.import_setfit import load_setfit
-from ...setfit.head.abstention import with_abstention
 from ...setfit.head.classifier import Classifier
-from ...setfit.head.config import HeadConfig
-from ...setfit.head.prototypes import abstain_scores
-from ...setfit.training.config import SetfitOptimizerConfig, SetfitTrainingConfig
 from ...setfit.training.losses import loss_and_gradient, similarities
-from ...setfit.training.support_set import SupportSet
 from ..checkpoint_model import CheckpointModel
-from ..checkpoint_pipe import CheckpointPipe, Readers, Writers
 from ..training_steps import planned_steps
-from .config import LearningSettings, SetfitTextcatConfig
-from .examples import (
-    EXAMPLE_BATCH,
+from .checks import (
     check_cats,
+    check_label,
     check_positive_label,
-    label_matrix,
-    read_given,
-    select_annotated,
+    of_setfit,
+    read_docs,
+    read_steps,
 )
-from .learner import HEAD, SUPPORT, SetfitLearner
+from .examples import EXAMPLE_BATCH, AnnotatedText, read_given
+from .prediction import classify, distances, sentence_vectors
+from .selection import (
+    UselessExamples,
+    label_matrix,
+    select_annotated,
+    select_for_evaluation,
+)
+from .state import SetfitState
 
 
-class SetfitTextcat(CheckpointPipe):
+class SetfitTextcat(SetfitState):
     """Predicts the category of a Doc from a few texts of each, and writes it to ``doc.cats``.
 
-    See `make_setfit_textcat` for the arguments.
-
-    Attributes:
-        cfg: The flat settings, which may be changed at any time, and the labels.
-        training_config: How the encoder is trained next. It may be replaced as a whole.
-        head_config: How the next classifier is fitted. It may be replaced as a whole.
-        learner: What was learned: texts, weights, and the classifier.
+    See `make_setfit_textcat` for the arguments, and `SetfitState` for the attributes.
     """
-
-    part_names = (HEAD, SUPPORT)
-
-    def __init__(
-        self,
-        vocab: Vocab,
-        model: Model,
-        name: str = "setfit_textcat",
-        *,
-        settings: SetfitTextcatConfig,
-        training: SetfitTrainingConfig,
-        head: HeadConfig,
-        scorer: Callable | None = None,
-    ) -> None:
-        self.vocab = vocab
-        self.model = model
-        self.name = name
-        self.scorer = scorer
-        self.training_config = training
-        self.head_config = head
-        self.cfg: dict[str, Any] = {**settings.model_dump(), "labels": [], "positive_label": None}
-        self._configured = copy.deepcopy(self._stored_settings())
-        self._planned_steps: int | None = None
-        self.learner = SetfitLearner(model)
-        self.learner.reset(self._learning())
-
-    @property
-    def support(self) -> SupportSet:
-        """The texts that the classifier learns from."""
-        return self.learner.support
-
-    @property
-    def classifier(self) -> Classifier | None:
-        """The classifier that was fitted, or loaded, last; see `fit_classifier`."""
-        return self.learner.classifier
-
-    @property
-    def settings(self) -> SetfitTextcatConfig:
-        """The flat settings as they are now; ValueError SM065 where one is out of range."""
-        values = {name: self.cfg[name] for name in SetfitTextcatConfig.model_fields}
-        return SetfitTextcatConfig.read(values, path="")
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The labels; the last is the one of texts that are unlike all examples, if it is set."""
-        extra = self.cfg["abstain_label"]
-        return (*self.label_data, *(() if extra is None else (extra,)))
-
-    @property
-    def label_data(self) -> list[str]:
-        """The labels that are learned, for ``initialize``."""
-        return list(self.cfg["labels"])
 
     def add_label(self, label: str) -> int:
         """Add a label, and return 1, or 0 if it is there already.
 
-        Until a label has examples, its name stands in for them.
+        Until a label has examples, its name stands in for them; with a shared encoder, its
+        probability is 0.
+
+        Raises:
+            ValueError: SM212 where it is blank, SM231 where the examples of the other labels were
+                not kept.
         """
         if not isinstance(label, str):
             raise ValueError(SpacyErrors.E187)
+        label = check_label(label)
         if label in self.labels:
             return 0
-        self.cfg["labels"].append(label)
-        self.vocab.strings.add(label)
-        self.support.widen(len(self.cfg["labels"]))
+        self.learner.check_examples(self.learning_settings)
+        self._add_labels([label])
+        return 1
+
+    def remove_label(self, label: str) -> int:
+        """Remove a label, and return 1, or 0 if there is no such label.
+
+        Texts that can have one label only go with theirs. If it is added again later, give its
+        texts again, too.
+
+        Raises:
+            ValueError: SM218 where fewer labels would be left than are needed.
+        """
+        if label not in self.label_data:
+            return 0
+        rest = [name for name in self.label_data if name != label]
+        if len(rest) < (1 if self.cfg["multi_label"] else 2):
+            raise ValueError(Errors.SM218.format(label=label, rest=", ".join(rest) or "none"))
+        self.learner.remove_label(label, self.learning_settings)
+        self.cfg["labels"] = rest
+        if self.cfg["positive_label"] is not None and len(rest) != 2:
+            self.cfg["positive_label"] = None
         return 1
 
     def fit(
         self,
         examples: Iterable[Any],
+        labels: Iterable[Any] | None = None,
         *,
         steps: int | None = None,
         dev: Iterable[Any] = (),
@@ -131,54 +100,60 @@ class SetfitTextcat(CheckpointPipe):
     ) -> "SetfitTextcat":
         """Learn from texts, without a config and without a training loop.
 
-        What was learned before stays, and so do the texts: a second call adds to them.
+        What was learned before stays, and so do the texts: a second call adds to them, and a text
+        that comes again takes its new labels. So several calls teach the classifier what one call
+        with all texts does. If the call fails or is interrupted, the component stays as it was.
 
         Args:
             examples: Pairs of a text and its label, its list of labels, or a mapping of labels to
-                0 or 1. The text may be a Doc.
+                0 or 1; or any other form that `read_given` takes.
+            labels: The labels of the texts, if ``examples`` are texts alone.
             steps: Steps that the encoder is trained. With 0 it stays as it is, and only the
                 classifier learns. None: the setting ``total_steps``.
             dev: Other examples. If there are any, the training is evaluated with them at its start,
                 after each quarter and at its end, and its best weights are kept, which may be those
                 from before.
-            progress_bar: Whether to show one.
+            progress_bar: Whether to show bars of what takes long.
 
         Returns:
             The component itself.
 
         Raises:
-            ValueError: SM233, E851 or E895 where the examples can't be used, SM210 or SM211 where
-                no classifier can be fitted to them.
+            ValueError: SM233, SM217, SM212, E851 or E895 where the examples can't be used, SM236
+                where those of ``dev`` can't, SM214 where ``steps`` can't, SM210, SM211 or SM231
+                where no classifier can be fitted to them.
         """
-        self.set_support(examples, clear=False)
-        self._require_labels()
-        self._check_classes()
-        settings = self._learning()
-        if steps is None:
-            configured = self.training_config.optimizer.total_steps
-            steps = configured or SetfitOptimizerConfig().total_steps or 0
-        if steps and self.learner.trains_encoder(settings):
-            from tqdm import tqdm  # type: ignore[import-untyped]
-
-            bar = tqdm(range(steps), desc=self.name, unit="step", disable=not progress_bar)
-            self.learner.train(bar, settings, dev=select_annotated(read_given(dev), settings))
-        self.learner.end_training(settings)
+        steps = read_steps(steps, self.training_config)
+        given, given_dev = read_given(examples, labels), read_given(dev)
+        with self._unchanged_on_failure(), self.learner.progress(self.name, is_shown=progress_bar):
+            self._add_examples(given)
+            self._require_labels()
+            self._check_classes()
+            settings = self.learning_settings
+            self.learner.check_examples(settings)
+            selected = select_for_evaluation(given_dev, settings)
+            if steps and self.learner.trains_encoder(settings):
+                self.learner.train(steps, settings, dev=selected)
+            self.learner.end_training(settings)
         return self
 
-    def set_support(self, examples: Iterable[Any], *, clear: bool = True) -> None:
+    def set_support(
+        self,
+        examples: Iterable[Any],
+        labels: Iterable[Any] | None = None,
+        *,
+        clear: bool = True,
+    ) -> None:
         """Set the texts to learn from, given as for `fit`, and learn nothing yet but the labels.
 
         They replace the texts that are there, or join them if not ``clear``.
         """
-        given = read_given(examples)
-        check_cats((cats for _, cats in given), multi_label=self.cfg["multi_label"])
-        for label in dict.fromkeys(label for _, cats in given for label in cats):
-            self.add_label(label)
-        settings = self._learning()
-        if clear:
-            self.learner.reset(settings)
-        self.learner.add(*select_annotated(given, settings), settings)
-        self.learner.warn_of_conflicts()
+        given = read_given(examples, labels)
+        with self._unchanged_on_failure():
+            if clear:
+                self.learner.reset(self.learning_settings)
+            self._add_examples(given)
+            self.learner.check_examples(self.learning_settings)
 
     def fit_classifier(self) -> Classifier:
         """Fit the classifier; see `SetfitLearner.fit_classifier`.
@@ -186,7 +161,7 @@ class SetfitTextcat(CheckpointPipe):
         `predict`, `fit`, `to_disk` and `to_bytes` do so whenever weights, texts or labels have
         changed since the last time.
         """
-        return self.learner.fit_classifier(self._learning())
+        return self.learner.fit_classifier(self.learning_settings)
 
     def initialize(
         self,
@@ -207,25 +182,28 @@ class SetfitTextcat(CheckpointPipe):
                 none of two labels.
         """
         validate_get_examples(get_examples, "SetfitTextcat.initialize")
-        if labels is None:
+        with self._unchanged_on_failure():
+            if labels is None:
+                given = (read_given([example])[0].cats for example in get_examples())
+                labels = list(dict.fromkeys(label for cats in given for label in cats))
             cats = (example.reference.cats for example in get_examples())
             check_cats(cats, multi_label=self.cfg["multi_label"])
-            found = (label for example in get_examples() for label in example.reference.cats)
-            labels = list(dict.fromkeys(found))
-        for label in labels:
-            self.add_label(label)
-        self._check_classes()
-        check_positive_label(positive_label, self.label_data)
-        self.cfg["positive_label"] = positive_label
-        self.model.initialize(X=[eg.predicted for eg in islice(get_examples(), 10)])
-        self._planned_steps = planned_steps(nlp)
-        settings = self._learning()
-        self.learner.reset(settings)
-        for examples in util.minibatch(get_examples(), EXAMPLE_BATCH):
-            docs, known = select_annotated(read_given(examples), settings)
-            prepared = self.learner.source.prepare(docs, nlp, self.name)
-            self.learner.add(prepared, known, settings)
-        self.learner.warn_of_conflicts()
+            self._add_labels([check_label(label) for label in labels])
+            self._check_classes()
+            check_positive_label(positive_label, self.label_data)
+            self.cfg["positive_label"] = positive_label
+            self.model.initialize(X=[eg.predicted for eg in islice(get_examples(), 10)])
+            self._planned_steps = planned_steps(nlp)
+            settings = self.learning_settings
+            self.learner.reset(settings)
+            useless = UselessExamples(settings)
+            for examples in util.minibatch(get_examples(), EXAMPLE_BATCH):
+                found = select_annotated(useless.count(read_given(examples)), settings)
+                texts = self.learner.source.prepare(found.texts, nlp, self.name)
+                self.learner.add(found._replace(texts=list(texts)), settings)
+            if useless.n_annotated:  # there may be labels alone
+                useless.warn()
+            self.learner.notices.texts(self.learner.support)
 
     def predict(self, docs: Iterable[Doc]) -> Floats:
         """Return the probabilities of the labels, zeros for a Doc without text.
@@ -235,9 +213,9 @@ class SetfitTextcat(CheckpointPipe):
         Raises:
             ValueError: E143 where there are no labels.
         """
-        docs = list(docs)
+        docs = read_docs(docs, self.name)
         self._require_labels()
-        settings, classifier = self._learning(), self.classifier
+        settings, classifier = self.learning_settings, self.classifier
         # Between an update and its step, the last classifier serves other components.
         if classifier is None or not self.learner.source.has_gradients:
             classifier = self.learner.current_classifier(settings)
@@ -245,13 +223,10 @@ class SetfitTextcat(CheckpointPipe):
         full = [i for i, doc in enumerate(docs) if doc.text.strip()]
         if not full:
             return scores
-        vectors = self._vectors([docs[i] for i in full])
-        found, names = classifier.head.probabilities(vectors), list(classifier.labels)
-        if settings.flat.abstain_label is not None:
-            names.append(settings.flat.abstain_label)
-            distances = self._distances(vectors, classifier)
-            threshold, multi_label = settings.flat.abstain_threshold, settings.flat.multi_label
-            found = with_abstention(found, distances, threshold, multi_label=multi_label)
+        source, texts = self.learner.source, [docs[i] for i in full]
+        found, names = classify(
+            self.model, source, texts, classifier, settings.flat, name=self.name
+        )
         scores[np.ix_(full, [self.labels.index(name) for name in names])] = found
         return scores
 
@@ -263,8 +238,10 @@ class SetfitTextcat(CheckpointPipe):
         Raises:
             ValueError: SM235 where the classifier came without prototypes.
         """
-        classifier = self.learner.current_classifier(self._learning())
-        return self._distances(self._vectors(list(docs)), classifier)
+        settings, docs = self.learning_settings, read_docs(docs, self.name)
+        classifier = self.learner.current_classifier(settings)
+        vectors = sentence_vectors(self.model, self.learner.source, docs, settings.flat)
+        return distances(vectors, classifier, name=self.name)
 
     def set_annotations(self, docs: Iterable[Doc], scores: Floats) -> None:
         """Write scores, *shape* (docs, labels). Categories of other components stay."""
@@ -284,15 +261,17 @@ class SetfitTextcat(CheckpointPipe):
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, "SetfitTextcat.update")
-        cats = (example.reference.cats for example in examples)
-        check_cats(cats, multi_label=self.cfg["multi_label"])
-        settings = self._learning()
-        labels = label_matrix(read_given(examples), settings)
+        given, settings = read_given(examples), self.learning_settings
+        check_cats((item.cats for item in given), multi_label=settings.flat.multi_label)
+        labels = label_matrix(given, settings)
+        self.learner.notices.useless(given, settings)
         if np.isnan(labels).all():
             return losses
+        self.learner.check_examples(settings, labels)
         docs = [example.predicted for example in examples]
-        losses[self.name] += self.learner.update(docs, labels, settings, drop=drop)
-        self.learner.warn_of_conflicts()
+        with self._unchanged_on_failure():
+            losses[self.name] += self.learner.update(docs, labels, settings, drop=drop)
+        self.learner.notices.texts(self.learner.support)
         if sgd:
             self.finish_update(sgd)
         return losses
@@ -305,7 +284,7 @@ class SetfitTextcat(CheckpointPipe):
         """Return the loss of sentence vectors and its gradient. *Shapes:* (examples, width)."""
         examples = list(examples)
         validate_examples(examples, "SetfitTextcat.get_loss")
-        labels = label_matrix(read_given(examples), self._learning())
+        labels = label_matrix(read_given(examples), self.learning_settings)
         vectors = torch.from_numpy(np.array(scores, dtype=np.float32))
         targets = similarities(torch.from_numpy(labels))
         loss, gradient = loss_and_gradient(self.training_config.loss, vectors, targets)
@@ -320,80 +299,41 @@ class SetfitTextcat(CheckpointPipe):
         scores: dict[str, Any] = self.scorer(examples, **{**own, **settings})
         return scores
 
-    def from_setfit(self, folder: str | Path) -> "SetfitTextcat":
+    def from_setfit(self, name: str | Path) -> "SetfitTextcat":
         """Take encoder, classifier and labels from a checkpoint that setfit saved.
 
-        Nothing in it is run: the pickled classifier is read as arrays, or refused. The checkpoint
-        holds neither the examples nor the prototypes, which abstaining needs. Return the component
-        itself.
+        ``name`` is its folder, or its name on the hub. Nothing in it is run: the pickled classifier
+        is read as arrays, or refused. The checkpoint holds neither the examples nor the prototypes,
+        which abstaining needs. Return the component itself.
 
         Raises:
-            FileNotFoundError: SM041 where a file is missing.
+            FileNotFoundError: SM040 where there is no checkpoint, SM041 where a file is missing.
             ValueError: SM220 or SM221 where the classifier is of another kind, SM232 where the
                 encoder is that of another component.
         """
         if not isinstance(self.model, CheckpointModel):
             raise ValueError(Errors.SM232.format(name=self.name))
         shim = self.model.shim
-        found = load_setfit(Path(folder), precision=shim.precision)
+        found = load_setfit(resolve(str(name), extra=[PICKLED_HEAD]), precision=shim.precision)
+        self.learner.reset(self.learning_settings)
         shim.set(found.encoder)
         self.cfg["labels"], self.cfg["multi_label"] = [], found.head.multi_label
-        for label in found.labels:
-            self.add_label(label)
+        self._add_labels(found.labels)
         prototypes = np.zeros((0, found.encoder.width), dtype=np.float32)
         classifier = Classifier(found.head, tuple(found.labels), prototypes)
-        self.learner.reset(self._learning(), classifier)
+        self.learner.reset(self.learning_settings, classifier)
         return self
 
-    def changed_settings(self) -> dict[str, Any]:
-        """Return the settings that are no longer what the config says."""
-        stored = self._stored_settings()
-        return {name: v for name, v in stored.items() if v != self._configured.get(name)}
-
-    def change_settings(self, changes: dict[str, Any]) -> None:
-        """Take in settings that were saved because they are not those of the config."""
-        training = changes.pop("training", self.training_config)
-        self.training_config = SetfitTrainingConfig.read(training, path="training")
-        self.head_config = HeadConfig.read(changes.pop("head", self.head_config), path="head")
-        self.cfg.update(changes)
-        for label in self.labels:
-            self.vocab.strings.add(label)
-        self.learner.reset(self._learning())
-
-    def part_writers(self, excluded: set[str]) -> Writers:
-        """Return what writes the classifier and the support set."""
-        return self.learner.writers(self._learning())
-
-    def part_readers(self, excluded: set[str]) -> Readers:
-        """Return what reads the classifier and the support set."""
-        return {HEAD: self._load_head, SUPPORT: self._load_support}
-
-    def _learning(self) -> LearningSettings:
-        training = self.training_config
-        if training.optimizer.total_steps is None:
-            training = training.with_total_steps(self._planned_steps)
-        return LearningSettings(tuple(self.label_data), self.settings, training, self.head_config)
-
-    def _vectors(self, docs: list[Doc]) -> Floats:
-        self.learner.source.load(self.cfg["device"])
-        vectors: Floats = self.model.ops.to_numpy(self.model.predict(docs))
-        return vectors
-
-    def _distances(self, vectors: Floats, classifier: Classifier) -> Floats:
-        if not len(classifier.prototypes):
-            raise ValueError(Errors.SM235.format(name=self.name))
-        return abstain_scores(vectors, classifier.prototypes)
-
-    def _stored_settings(self) -> dict[str, Any]:
-        training = self.training_config.model_dump(mode="json")
-        return {**self.cfg, "training": training, "head": self.head_config.model_dump(mode="json")}
-
-    def _load_head(self, data: bytes, source: object) -> None:
-        self.learner.reset(self._learning(), Classifier.from_bytes(data, source))
-
-    def _load_support(self, data: bytes, source: object) -> None:
-        self.learner.load_support(data, self._learning(), source=source)
+    def _add_examples(self, given: Sequence[AnnotatedText]) -> None:
+        """Add texts to those that are there, and their labels."""
+        check_cats((item.cats for item in given), multi_label=self.cfg["multi_label"])
+        self._add_labels(label for item in given for label in item.cats)
+        settings = self.learning_settings
+        useless = UselessExamples(settings)
+        self.learner.add(select_annotated(useless.count(given), settings), settings)
+        useless.warn()
+        self.learner.notices.texts(self.learner.support)
 
     def _check_classes(self) -> None:
         if len(self.label_data) == 1 and not self.cfg["multi_label"]:
-            raise ValueError(SpacyErrors.E867)
+            raise ValueError(of_setfit(SpacyErrors.E867))

@@ -25,8 +25,13 @@ class SetfitTextcatConfig(Settings):
     """A label for texts that are unlike all examples. Null: no such label."""
     abstain_threshold: Annotated[float, Field(ge=0, le=2)] = 0.5
     """Abstain score above which a text has that label."""
-    keep_support: Literal["none", "vectors", "texts"] = "none"
-    """What a saved pipeline keeps of the texts it learned from."""
+    windows: Literal["mean", "max"] | None = None
+    """How an encoder of the component's own reads texts that are too long for it. Null: their
+    beginning, with a warning. `mean`: in windows, whose vectors are averaged. `max`: likewise in
+    training, but each window of a new text is classified, and the most confident one counts."""
+    keep_support: Literal["none", "vectors", "texts"] = "vectors"
+    """What a saved pipeline keeps of the texts it learned from: their vectors, to which labels can
+    be added later; the texts, so that the encoder can be trained further, too; or nothing."""
     max_support: Annotated[int, Field(ge=1)] = 4096
     """Most texts it learns from at a time; of more, a class-balanced sample."""
     device: str = "auto"

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from spacy.language import Language
 from spacy.tokens import Doc
 from thinc.api import Optimizer
 
+from ...errors import Warnings
 from ...setfit.arrays import Floats, LabelMatrix
 from ...setfit.training.config import SetfitTrainingConfig
 from ...setfit.training.support_set import LabeledTexts, SupportSet
+from ...setfit.training.support_storage import add_stored_support
 from ...setfit.training.trainer import SentenceEncoderTrainer
 from ...text.tokenizer import Ints
 from ..checkpoint_model import CheckpointModel
 from ..devices import find_device
-from .config import LearningSettings
-from .examples import EXAMPLE_BATCH, Text, annotated_rows, text_of
-from .model import warn_of_truncation
+from .config import LearningSettings, SetfitTextcatConfig
+from .examples import EXAMPLE_BATCH, Text, text_of
+from .model import tokenize
+from .progress import Progress
+from .selection import Selected, annotated_rows
 
 
 class SentenceEncoderSource:
@@ -29,9 +35,12 @@ class SentenceEncoderSource:
 
     def __init__(self, model: CheckpointModel) -> None:
         self.model = model
+        self.progress = Progress()
         self._trainer: SentenceEncoderTrainer | None = None
         # Changes of the weights by trainings that have ended.
         self._n_updates = 0
+        # Updates since the schedule came to its end.
+        self._n_late_updates = 0
 
     @property
     def version(self) -> tuple[int, bool, bool]:
@@ -46,35 +55,56 @@ class SentenceEncoderSource:
         """Whether an update waits for its step."""
         return self._trainer is not None and self._trainer.has_gradients
 
-    def load(self, device: str) -> None:
-        """Load the weights, and move them to a device."""
+    @property
+    def is_over(self) -> bool:
+        """Whether a training has come to the end of its schedule."""
+        return self._trainer is not None and self._trainer.is_over
+
+    def load(self, settings: SetfitTextcatConfig) -> None:
+        """Load the weights, move them to their device, and say whether texts are cut."""
+        device = find_device(settings.device)
         self.model.initialize()
-        self.model.shim.place(find_device(device))
+        self.model.shim.place(device)
+        self.model.attrs["windows"] = settings.windows is not None
 
     def prepare(self, texts: Sequence[Text], nlp: Language | None, name: str) -> Sequence[Text]:
         """Return texts with all that the model needs from components before this one."""
         return texts
 
     def tokenize(self, texts: Sequence[str]) -> list[Ints]:
-        """Return the piece ids of texts; long ones lose their end, with a warning."""
-        encoder = self.model.checkpoint
-        tokenized = encoder.tokenize(texts)
-        warn_of_truncation(encoder, len(tokenized.truncated), len(texts))
-        return tokenized.sequences
+        """Return the piece ids of texts; long ones lose their end, unless there are windows."""
+        sequences: list[Ints] = tokenize(self.model, texts)
+        return sequences
 
     def encode(self, sequences: Sequence[Ints]) -> Floats:
         """Return vectors under the weights in use. *Shape:* (sequences, width)."""
-        return self.model.checkpoint.encode(sequences)
+        with self.progress.texts(len(sequences), "encoding") as progress:
+            vectors: Floats = self.model.checkpoint.encode(sequences, progress=progress)
+        return vectors
 
-    def add_to(self, support: SupportSet, texts: Sequence[Text], labels: LabelMatrix) -> None:
-        """Add texts to a support set. *Shape of the labels:* (texts, labels)."""
-        for start in range(0, len(texts), EXAMPLE_BATCH):
-            part = [text_of(text) for text in texts[start : start + EXAMPLE_BATCH]]
-            support.add(part, self.tokenize(part), labels[start : start + EXAMPLE_BATCH])
+    def window_vectors(self, docs: Sequence[Doc]) -> tuple[Floats, NDArray[np.intp]]:
+        """Return the vector of each window of each Doc, and the number of its Doc.
+
+        *Shapes:* (windows, width) and (windows,).
+        """
+        sequences = tokenize(self.model, [doc.text for doc in docs])
+        windows = [self.model.checkpoint.cut(sequence) for sequence in sequences]
+        owners = np.repeat(np.arange(len(docs)), [len(part) for part in windows])
+        return self.model.checkpoint.encode([each for part in windows for each in part]), owners
+
+    def add_to(self, support: SupportSet, given: Selected) -> None:
+        """Add texts to a support set."""
+        with self.progress.texts(len(given.texts), "reading") as progress:
+            for start in range(0, len(given.texts), EXAMPLE_BATCH):
+                part = slice(start, start + EXAMPLE_BATCH)
+                texts = [text_of(text) for text in given.texts[part]]
+                support.add(texts, self.tokenize(texts), given.labels[part], given.complete[part])
+                if progress is not None:
+                    progress(len(texts))
 
     def add_stored(self, support: SupportSet, data: bytes, *, source: object) -> None:
-        """Add what `SupportSet.to_bytes` returned; ``source`` names its origin in messages."""
-        support.add_bytes(data, self.tokenize, self.version, source=source)
+        """Add what `support_to_bytes` returned; ``source`` names its origin in messages."""
+        add_stored_support(support, data, self.tokenize, self.version, source=source)
 
     def embed(self, support: SupportSet, texts: Sequence[str] = ()) -> tuple[Floats, Floats | None]:
         """Return the vectors of a support set, followed by those of texts.
@@ -87,17 +117,21 @@ class SentenceEncoderSource:
         if trainer is not None:
             trainer.interpolate_()
         sequences = self.tokenize(texts)
-        vectors = _concatenate(support.vectors(self.encode, self.version), self.encode(sequences))
+        own = support.vectors(self.encode, self.version)
+        vectors = _concatenate(own, self.encode(sequences) if texts else own[:0])
         is_trained = trainer is not None and trainer.n_updates > 0
-        if not is_trained and not support.has_initial_vectors:
+        if trainer is not None and not is_trained:
+            support.keep_vectors(own, self.version, initial=own)  # a training is about to begin
+        if not is_trained and not support.cache.has_initial:
             return vectors, None
         with contextlib.nullcontext() if trainer is None else trainer.initial_weights():
             initial = support.initial_vectors(self.encode)
-            return vectors, _concatenate(initial, self.encode(sequences))
+            return vectors, _concatenate(initial, self.encode(sequences) if texts else initial[:0])
 
     def start_training(self, config: SetfitTrainingConfig) -> SentenceEncoderTrainer:
         """Return the trainer of a new training."""
         self.end_training()
+        self._n_late_updates = 0
         self._trainer = SentenceEncoderTrainer(self.model.checkpoint, config)
         return self._trainer
 
@@ -131,6 +165,7 @@ class SentenceEncoderSource:
             return 0.0
         trainer = self._trainer or self.start_training(config)
         if trainer.is_over:
+            self._warn_of_end(config)
             return 0.0
         batch: tuple[Sequence[Ints], LabelMatrix] = (given.sequences, labels)
         if config.batch_size:
@@ -141,12 +176,17 @@ class SentenceEncoderSource:
 
     def finish_update(self, sgd: Optimizer | None) -> None:
         """Take the step that updates have prepared, if there were any."""
-        if self._trainer is None:
+        trainer = self._trainer
+        if trainer is None:
             return
-        if not self._trainer.config.use_training_optimizer:
-            self._trainer.update()
+        if not trainer.config.use_training_optimizer:
+            if not trainer.update():
+                reason = f"the gradient of step {trainer.n_updates} is not finite"
+                rate = trainer.config.optimizer.learn_rate
+                message = Warnings.SMW238.format(reason=reason, learn_rate=rate)
+                warnings.warn(message, stacklevel=3)
         elif sgd:
-            self._trainer.update(partial(self.model.finish_update, sgd))
+            trainer.update(partial(self.model.finish_update, sgd))
 
     def end_training(self) -> None:
         """Keep interpolated weights, and release the optimizer and all other weights."""
@@ -154,6 +194,27 @@ class SentenceEncoderSource:
             self._trainer.interpolate_()
             self._n_updates += self._trainer.n_updates
             self._trainer = None
+
+    @contextlib.contextmanager
+    def unchanged_on_failure(self) -> Iterator[None]:
+        """Return to the weights of now if an exception comes; gradients without a step are lost."""
+        trainer, n_updates = self._trainer, self._n_updates
+        try:
+            yield
+        except BaseException:
+            if self._trainer is not None and self._trainer is not trainer:
+                self._trainer.return_to_start_()
+            if trainer is not None:
+                trainer.discard_gradients()
+            self._trainer, self._n_updates = trainer, n_updates
+            raise
+
+    def _warn_of_end(self, config: SetfitTrainingConfig) -> None:
+        # `spacy train` makes one update more than `max_steps`.
+        self._n_late_updates += 1
+        if self._n_late_updates == 2:
+            steps = config.optimizer.total_steps
+            warnings.warn(Warnings.SMW242.format(steps=steps), stacklevel=5)
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy starts from the weights in use. If they are not final, its version is another one.

@@ -63,6 +63,7 @@ def make_setfit_textcat(
     multi_label: bool,
     abstain_label: str | None,
     abstain_threshold: float,
+    windows: Literal["mean", "max"] | None,
     keep_support: Literal["none", "vectors", "texts"],
     max_support: int,
     device: str,
@@ -76,7 +77,8 @@ def make_setfit_textcat(
     the settings see `SetfitTextcatConfig`, `SetfitTrainingConfig` and `HeadConfig`.
 
     Raises:
-        ValueError: SM065 where a setting is unknown or out of range.
+        ValueError: SM065 where a setting is unknown or out of range, SM215 where ``windows`` is set
+            for the encoder of another component.
     """
     from .component import SetfitTextcat
 
@@ -86,6 +88,7 @@ def make_setfit_textcat(
         "multi_label": multi_label,
         "abstain_label": abstain_label,
         "abstain_threshold": abstain_threshold,
+        "windows": windows,
         "keep_support": keep_support,
         "max_support": max_support,
         "device": device,

@@ -4,7 +4,7 @@
 # is on, and configs are validated against those of the architecture.
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Tuple, TypeAlias  # noqa: UP035 - the types pydantic knows in thinc
@@ -23,6 +23,7 @@ from ...setfit.checkpoint import serialization
 from ...setfit.checkpoint.read import Overrides, load_sentence_encoder
 from ...setfit.checkpoint.write import save_sentence_encoder
 from ...setfit.modeling.sentence_encoder import SentenceEncoder
+from ...text.tokenizer import Ints
 from ..checkpoint_model import CheckpointModel, CheckpointShim
 
 InT: TypeAlias = List[Doc]  # noqa: UP006
@@ -61,7 +62,7 @@ def sentence_encoder_v1(
         forward,
         CheckpointShim(format, name, precision=precision),
         dims={"nO": None},
-        attrs={"dropout_rate": 0.0},
+        attrs={"dropout_rate": 0.0, "windows": False},
     )
 
 
@@ -107,14 +108,14 @@ def forward(model: CheckpointModel[InT, OutT], docs: InT, is_train: bool) -> Tup
         *Shape:* (docs, width), float32.
     """
     encoder: SentenceEncoder = model.checkpoint
-    tokenized = encoder.tokenize([doc.text for doc in docs])
-    warn_of_truncation(encoder, len(tokenized.truncated), len(docs))
+    sequences = tokenize(model, [doc.text for doc in docs])
     if not is_train:
-        return model.ops.asarray2f(encoder.encode(tokenized.sequences)), _no_backprop
+        return model.ops.asarray2f(encoder.encode(sequences)), _no_backprop
     dropout = model.attrs["dropout_rate"]
     encoder.encoder.prepare_training_()
     encoder.train(dropout > 0)
-    batch = PackedBatch.from_sequences(tokenized.sequences, device=encoder.device)
+    first = [encoder.cut(sequence)[0] for sequence in sequences]
+    batch = PackedBatch.from_sequences(first, device=encoder.device)
     vectors = encoder(batch, dropout=dropout)
     encoder.eval()
 
@@ -125,13 +126,22 @@ def forward(model: CheckpointModel[InT, OutT], docs: InT, is_train: bool) -> Tup
     return model.ops.asarray2f(vectors.detach().cpu().numpy()), backprop
 
 
-def warn_of_truncation(encoder: SentenceEncoder, n_truncated: int, n_texts: int) -> None:
-    """Warn, once a checkpoint, of texts that are longer than what the encoder reads."""
-    if n_truncated and not encoder.has_warned_of_truncation:
+def tokenize(model: CheckpointModel, texts: Sequence[str]) -> List[Ints]:  # noqa: UP006
+    """Return the piece ids of texts.
+
+    Texts that are too long stay whole if the model reads windows. Otherwise they lose their end,
+    with a warning once a checkpoint.
+    """
+    encoder: SentenceEncoder = model.checkpoint
+    whole: bool = model.attrs["windows"]
+    tokenized = encoder.tokenize(texts, whole=whole)
+    n = len(tokenized.truncated)
+    if n and not whole and not encoder.has_warned_of_truncation:
         encoder.has_warned_of_truncation = True
         limit = encoder.input_config.max_length
-        message = Warnings.SMW231.format(n=n_truncated, total=n_texts, limit=limit)
+        message = Warnings.SMW231.format(n=n, total=len(texts), limit=limit)
         warnings.warn(message, stacklevel=3)
+    return tokenized.sequences
 
 
 def _no_backprop(d_vectors: OutT) -> InT:

@@ -2,7 +2,8 @@
 
 # No `from __future__ import annotations`: configs are validated against the types.
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import List  # noqa: UP035 - the type that pydantic knows in thinc
 
 import torch
@@ -14,11 +15,14 @@ from thinc.types import Floats2d
 
 from ...errors import Errors
 from ...setfit.arrays import Floats, LabelMatrix
-from ...setfit.training.losses import loss_and_gradient, similarities
+from ...setfit.training.losses import can_contrast, loss_and_gradient, similarities
 from ...setfit.training.support_set import SupportSet
+from ...setfit.training.support_storage import add_stored_support
 from ...text.tokenizer import Ints
-from .config import LearningSettings
-from .examples import Text, annotated_rows
+from .config import LearningSettings, SetfitTextcatConfig
+from .examples import Text
+from .progress import Progress
+from .selection import Selected, annotated_rows
 
 
 @registry.architectures("spacy_modernbert.SentenceEncoderListener.v1")
@@ -68,12 +72,15 @@ class SharedEncoderSource:
     """
 
     version: Hashable = 0
+    # The schedule is that of `[training]`.
+    is_over = False
 
     def __init__(self, model: Model) -> None:
         self.model = model
         self.has_gradients = False
+        self.progress = Progress()
 
-    def load(self, device: str) -> None:
+    def load(self, settings: SetfitTextcatConfig) -> None:
         """Leave loading and placing to the component that owns the encoder."""
 
     def prepare(self, texts: Sequence[Text], nlp: Language | None, name: str) -> Sequence[Text]:
@@ -84,18 +91,19 @@ class SharedEncoderSource:
                 copies = pipe.pipe(copies)  # type: ignore[attr-defined]
         return list(copies)
 
-    def add_to(self, support: SupportSet, texts: Sequence[Text], labels: LabelMatrix) -> None:
+    def add_to(self, support: SupportSet, given: Selected) -> None:
         """Add Docs that have their vectors; ValueError SM232 where one of them is a text."""
-        docs = [doc for doc in texts if isinstance(doc, Doc)]
-        if len(docs) < len(texts):
+        docs = [doc for doc in given.texts if isinstance(doc, Doc)]
+        if len(docs) < len(given.texts):
             raise ValueError(Errors.SM232.format(name="setfit_textcat"))
         if docs:
             vectors = self.model.ops.to_numpy(self.model.predict(docs))
-            support.add_vectors([doc.text for doc in docs], vectors, labels)
+            texts = [doc.text for doc in docs]
+            support.add_vectors(texts, vectors, given.labels, given.complete)
 
     def add_stored(self, support: SupportSet, data: bytes, *, source: object) -> None:
         """Add vectors; see `SentenceEncoderSource.add_stored`."""
-        support.add_bytes(data, None, self.version, source=source)
+        add_stored_support(support, data, None, self.version, source=source)
 
     def embed(self, support: SupportSet, texts: Sequence[str] = ()) -> tuple[Floats, Floats | None]:
         """Return the vectors of a support set; ValueError SM232 where there are other texts."""
@@ -120,10 +128,11 @@ class SharedEncoderSource:
         targets = similarities(torch.from_numpy(labels))
         loss, gradient = loss_and_gradient(settings.training.loss, vectors, targets)
         # The encoder waits for the last of its listeners, so it needs a gradient even of zeros.
+        train = train and can_contrast(targets)
         backprop(self.model.ops.asarray2f((gradient * float(train)).numpy()))
         chosen = annotated_rows(labels)
         support.add_vectors([docs[i].text for i in chosen], vectors.numpy()[chosen], labels[chosen])
-        return loss
+        return loss if can_contrast(targets) else 0.0
 
     def finish_update(self, sgd: Optimizer | None) -> None:
         """Update the layers of the model itself; the encoder belongs to another component."""
@@ -134,6 +143,15 @@ class SharedEncoderSource:
     def end_training(self) -> None:
         """Forget an update that waits for its step."""
         self.has_gradients = False
+
+    @contextmanager
+    def unchanged_on_failure(self) -> Iterator[None]:
+        """Forget an update that an exception interrupts; weights belong to other components."""
+        try:
+            yield
+        except BaseException:
+            self.has_gradients = False
+            raise
 
 
 def _refuse(sequences: Sequence[Ints]) -> Floats:

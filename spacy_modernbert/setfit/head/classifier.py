@@ -31,6 +31,23 @@ class Classifier:
     labels: tuple[str, ...]
     prototypes: Floats
 
+    def without_label(self, label: str) -> Classifier:
+        """Return a classifier of the other labels.
+
+        Where a text has one label, the others keep their proportions.
+        """
+        row = self.labels.index(label)
+        head = Head(
+            np.delete(self.head.coef, row, axis=0),
+            np.delete(self.head.intercept, row),
+            self.head.temperature,
+            self.head.multi_label,
+        )
+        labels = self.labels[:row] + self.labels[row + 1 :]
+        has_prototypes = len(self.prototypes) >= len(self.labels)
+        prototypes = np.delete(self.prototypes, row, axis=0) if has_prototypes else self.prototypes
+        return Classifier(head, labels, prototypes)
+
     def to_bytes(self) -> bytes:
         """Return the bytes of a safetensors file."""
         arrays = (self.head.coef, self.head.intercept, self.prototypes)

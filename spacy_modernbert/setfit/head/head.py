@@ -91,7 +91,7 @@ def fit_head(
             best = unseen[0] if unseen else vectors
             strength = choose_strength(best, labels, config, multi_label=multi_label, seed=seed)
             config = config.model_copy(update={"C": strength})
-        coef, intercept = fit_arrays(vectors, labels, config, multi_label=multi_label)
+        coef, intercept = fit_arrays(vectors, labels, config, multi_label=multi_label, warn=True)
         temperature = 1.0
         if config.calibrate:
             logits = [

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import Errors
+from ...errors import Errors, Warnings
 from ..arrays import Floats, LabelMatrix
 from .config import HeadConfig
 
@@ -38,9 +39,16 @@ def select_usable(labels: LabelMatrix, *, multi_label: bool) -> npt.NDArray[np.b
 
 
 def fit_arrays(
-    vectors: Floats, labels: LabelMatrix, config: HeadConfig, *, multi_label: bool
+    vectors: Floats,
+    labels: LabelMatrix,
+    config: HeadConfig,
+    *,
+    multi_label: bool,
+    warn: bool = False,
 ) -> tuple[Floats, Floats]:
     """Fit one regression over all labels, or one for each, with a strength that is a number.
+
+    Say so if it does not converge, if wanted.
 
     *Shapes:* vectors (texts, width) and labels (texts, labels) to weights (labels, width) and
     intercepts (labels,).
@@ -48,14 +56,19 @@ def fit_arrays(
     coef = np.zeros((labels.shape[1], vectors.shape[1]), dtype=np.float32)
     intercept = np.full(len(coef), _ABSENT, dtype=np.float32)
     if not multi_label:
-        _fit(vectors, (labels == 1).argmax(axis=1), config, coef, intercept)
+        if not _fit(vectors, (labels == 1).argmax(axis=1), config, coef, intercept) and warn:
+            _warn_of_iterations(config)
         return coef, intercept
+    have_converged = True
     for label, column in enumerate(labels.T):
         known = ~np.isnan(column)
         pair, constants = np.zeros_like(coef, shape=(2, coef.shape[1])), np.zeros(2, np.float32)
-        _fit(vectors[known], column[known].astype(np.intp), config, pair, constants)
+        classes = column[known].astype(np.intp)
+        have_converged &= _fit(vectors[known], classes, config, pair, constants)
         # "No" and "yes" share the difference; a sigmoid needs all of it on one side.
         coef[label], intercept[label] = pair[1] - pair[0], constants[1] - constants[0]
+    if warn and not have_converged:
+        _warn_of_iterations(config)
     return coef, intercept
 
 
@@ -65,20 +78,31 @@ def _fit(
     config: HeadConfig,
     coef: Floats,
     intercept: Floats,
-) -> None:
-    """Fit one regression, and write it to the rows of the classes that it has."""
+) -> bool:
+    """Fit one regression, and write it to the rows of the classes that it has.
+
+    Return whether it has converged.
+    """
     from sklearn.linear_model import LogisticRegression
 
     present = np.unique(classes)
     if len(present) < 2:
         intercept[present] = -_ABSENT
-        return
+        return True
     model = LogisticRegression(
         C=config.C, class_weight=config.class_weight, max_iter=_MAX_ITERATIONS
     )
-    model.fit(vectors, classes)
+    # Warnings of scikit-learn speak of a regression that users have not written.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(vectors, classes)
     if len(present) == 2:  # it has one row only; half of it each way gives the same softmax
         coef[present] = np.outer([-0.5, 0.5], model.coef_[0])
         intercept[present] = np.array([-0.5, 0.5]) * model.intercept_[0]
     else:
         coef[present], intercept[present] = model.coef_, model.intercept_
+    return int(np.max(model.n_iter_)) < _MAX_ITERATIONS
+
+
+def _warn_of_iterations(config: HeadConfig) -> None:
+    warnings.warn(Warnings.SMW240.format(n=_MAX_ITERATIONS, C=config.C), stacklevel=3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +16,7 @@ from ...encoder.vocabulary import check_vocabulary
 from ...errors import Errors
 from ...text.batching import INFERENCE_PIECES, batch_by_budget
 from ...text.tokenizer import Ints, PieceTokenizer
+from ...text.windows import cut_windows
 from .modules import Pooling, module_width
 
 
@@ -47,7 +48,8 @@ class TokenizedTexts:
 
     Attributes:
         sequences: One for each text, special tokens included; none is empty. *Shape:* (pieces,).
-        truncated: Indices of the texts that were too long, and lost their end.
+        truncated: Indices of the texts that are too long for one sequence. They lost their end,
+            unless they are to be read in windows.
     """
 
     sequences: list[Ints]
@@ -85,6 +87,8 @@ class SentenceEncoder(nn.Module):
         self.input_config = config = input_config or InputConfig(tokenizer.model_max_length)
         n_prompt = len(tokenizer.encode_texts([config.prompt])[0].ids)
         n_prefix, n_suffix = len(tokenizer.prefix_ids), len(tokenizer.suffix_ids)
+        # Pieces before and after a text that every window repeats.
+        self._edges = (n_prefix + n_prompt, n_suffix)
         # Most pieces of a text, its prompt included.
         self._capacity: int | None = None
         if config.max_length is not None:
@@ -110,10 +114,11 @@ class SentenceEncoder(nn.Module):
         """Where the weights are."""
         return next(self.parameters()).device
 
-    def tokenize(self, texts: Sequence[str]) -> TokenizedTexts:
+    def tokenize(self, texts: Sequence[str], *, whole: bool = False) -> TokenizedTexts:
         """Turn texts into sequences, prompt and special tokens included.
 
-        A text that doesn't fit loses its end, as it did when the checkpoint was trained.
+        A text that doesn't fit loses its end, as it did when the checkpoint was trained. If
+        ``whole``, it stays whole, and `encode` reads it in windows.
         """
         prompt, tokenizer = self.input_config.prompt, self.tokenizer
         sequences: list[Ints] = []
@@ -122,10 +127,10 @@ class SentenceEncoder(nn.Module):
             ids = pieces.ids
             if self._capacity is not None and len(ids) > self._capacity:
                 truncated.append(index)
-                ids = ids[: self._capacity]
+                ids = ids if whole else ids[: self._capacity]
             # Without a text and without special tokens, padding is read.
-            whole = [*tokenizer.prefix_ids, *ids, *tokenizer.suffix_ids] or [tokenizer.pad_id]
-            sequences.append(np.array(whole, dtype=np.int32))
+            full = [*tokenizer.prefix_ids, *ids, *tokenizer.suffix_ids] or [tokenizer.pad_id]
+            sequences.append(np.array(full, dtype=np.int32))
         return TokenizedTexts(sequences, truncated)
 
     def forward(self, batch: PackedBatch, *, dropout: float = 0.0) -> Tensor:
@@ -141,11 +146,59 @@ class SentenceEncoder(nn.Module):
             vectors = layer(vectors)
         return vectors
 
-    def encode(self, sequences: Sequence[Ints]) -> npt.NDArray[np.float32]:
+    def cut(self, sequence: Ints) -> list[Ints]:
+        """Return a sequence that is too long as windows, each with prompt and special tokens.
+
+        Neighbors share a quarter of a window, and the last window ends with the text. A sequence
+        that is not too long is its only window.
+        """
+        limit = self.input_config.max_length
+        if limit is None or len(sequence) <= limit:
+            return [sequence]
+        before, after = self._edges
+        capacity = limit - before - after
+        end = len(sequence) - after
+        windows = cut_windows(end - before, capacity=capacity, overlap=capacity // 4)
+        start, stop = sequence[:before], sequence[end:]
+        return [
+            np.concatenate([start, sequence[before + first : before + last], stop])
+            for first, last in zip(windows.starts, windows.ends, strict=True)
+        ]
+
+    def encode(
+        self, sequences: Sequence[Ints], *, progress: Callable[[int], object] | None = None
+    ) -> npt.NDArray[np.float32]:
         """Encode what `tokenize` returned, without gradients, however many sequences there are.
 
-        *Shape:* (sequences, width), float32.
+        A sequence that is too long has the mean of the vectors of its windows, of the mean length
+        of these vectors.
+
+        Args:
+            sequences: Piece ids.
+            progress: Called with the number of windows that were encoded, batch by batch.
+
+        Returns:
+            *Shape:* (sequences, width), float32.
         """
+        parts = [self.cut(sequence) for sequence in sequences]
+        windows = [window for part in parts for window in part]
+        vectors = self._encode(windows, progress)
+        if len(windows) == len(sequences):
+            return vectors
+        means = np.zeros((len(sequences), self.width), dtype=np.float32)
+        start = 0
+        for row, part in zip(means, parts, strict=True):
+            own = vectors[start : start + len(part)]
+            start += len(part)
+            row[:] = own.mean(axis=0)
+            if len(part) > 1:
+                length = np.linalg.norm(own, axis=1).mean()
+                row *= length / max(float(np.linalg.norm(row)), 1e-12)
+        return means
+
+    def _encode(
+        self, sequences: Sequence[Ints], progress: Callable[[int], object] | None
+    ) -> npt.NDArray[np.float32]:
         was_training = self.training
         self.eval()
         vectors = np.zeros((len(sequences), self.width), dtype=np.float32)
@@ -155,6 +208,8 @@ class SentenceEncoder(nn.Module):
             batch = PackedBatch.from_sequences([sequences[i] for i in group], device=self.device)
             with torch.no_grad():
                 vectors[group] = self(batch).cpu().numpy()
+            if progress is not None:
+                progress(len(group))
         self.train(was_training)
         return vectors
 

@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..arrays import LabelMatrix
+
 # (vectors, target similarities) -> loss
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 TEMPERATURE = 0.07
+# The cosine from which two texts count as one.
+_SAME = 0.9999
 
 
 def similarities(labels: Tensor) -> Tensor:
@@ -34,6 +39,26 @@ def similarities(labels: Tensor) -> Tensor:
     either = has @ known.T + known @ has.T - common
     targets = torch.where(either > 0, common / either.clamp(min=1e-9), torch.nan)
     return targets.fill_diagonal_(torch.nan)
+
+
+def can_contrast(targets: Tensor) -> bool:
+    """Return whether two texts should differ. *Shape:* (texts, texts), as from `similarities`.
+
+    Where all should be the same, the loss is lowest when all texts have one vector.
+    """
+    return bool((targets < 1).any())
+
+
+def labels_differ(labels: LabelMatrix) -> bool:
+    """Return whether a batch of any of these texts can contrast. *Shape:* (texts, labels)."""
+    rows = np.unique(np.nan_to_num(labels, nan=-1.0), axis=0)
+    return can_contrast(similarities(torch.from_numpy(np.where(rows < 0, np.nan, rows))))
+
+
+def are_alike(vectors: Tensor) -> bool:
+    """Return whether texts can't be told apart any more. *Shape:* (texts, width)."""
+    units = F.normalize(vectors, dim=1)
+    return bool((units @ units[:1].T > _SAME).all())
 
 
 def cosine_loss(vectors: Tensor, targets: Tensor) -> Tensor:

@@ -15,13 +15,9 @@ class ClassBalancedReservoir:
     When all slots are taken, a new text replaces one of the largest class, or one of its own class
     with the probability that gives all texts of the class the same chance (class-balancing
     reservoir sampling, Chrysakis and Moens 2020). So rare classes stay whole, whatever the order.
-
-    Attributes:
-        n_seen: Texts that were offered.
     """
 
     def __init__(self, capacity: int, *, seed: int = 0) -> None:
-        self.n_seen = 0
         self._capacity = capacity
         self._generator = np.random.default_rng(seed)
         self._n_taken = 0
@@ -31,10 +27,8 @@ class ClassBalancedReservoir:
 
     def place(self, labels: LabelMatrix) -> int | None:
         """Return the slot of a text with labels, *shape* (labels,); None where it is not kept."""
-        # The class is the label that has come least often so far, -1 for a text without labels.
-        group = min(np.flatnonzero(labels == 1).tolist(), key=self._seen.__getitem__, default=-1)
+        group = self._group(labels)
         self._seen[group] += 1
-        self.n_seen += 1
         own = self._slots.setdefault(group, [])
         if self._n_taken < self._capacity:
             own.append(self._n_taken)
@@ -51,3 +45,17 @@ class ClassBalancedReservoir:
         slot = victims.pop(int(self._generator.integers(len(victims))))
         own.append(slot)
         return slot
+
+    def relabel(self, slot: int, labels: LabelMatrix) -> None:
+        """Count the text in a slot for the class of its new labels, *shape* (labels,)."""
+        (old,) = (group for group, slots in self._slots.items() if slot in slots)
+        self._slots[old].remove(slot)
+        self._seen[old] -= 1
+        new = self._group(labels)
+        self._slots.setdefault(new, []).append(slot)
+        self._seen[new] += 1
+
+    def _group(self, labels: LabelMatrix) -> int:
+        """Return the class: the label that has come least often so far, -1 if there is none."""
+        found = np.flatnonzero(labels == 1).tolist()
+        return min(found, key=self._seen.__getitem__, default=-1)

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Hashable, Sequence
+import copy
+from collections.abc import Hashable, Sequence
 from hashlib import blake2b
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from ...encoder.storage import bytes_to_tensors, make_header, read_header, tensors_to_bytes
-from ...errors import Errors
 from ...text.tokenizer import Ints
 from ..arrays import Floats, LabelMatrix
 from .batches import BalancedBatches
 from .reservoir import ClassBalancedReservoir
+from .vector_cache import Encode, VectorCache
 
-KeepSupport: TypeAlias = Literal["none", "vectors", "texts"]
-Encode: TypeAlias = Callable[[Sequence[Ints]], Floats]
-Tokenize: TypeAlias = Callable[[Sequence[str]], list[Ints]]
-
-_FORMAT = "spacy_modernbert_support"
 # Digests begin with it, and no text does.
 _MARK = "\0"
 
@@ -36,7 +29,12 @@ class LabeledTexts(NamedTuple):
 
 
 class SupportSet:
-    """Texts with labels, each pair of them once, and their vectors as far as these are known.
+    """Texts with labels, each text once, and their vectors as far as these are known.
+
+    A text that comes again takes the labels that it has now. Labels that are not annotated this
+    time stay as they were, unless the annotation is complete: then it is the answer for every
+    label, also for those that are added later. So the set does not depend on how the same texts
+    are divided into calls.
 
     A text whose vector alone is known is there as a digest. It counts for the classifier, but
     cannot train the encoder.
@@ -45,30 +43,33 @@ class SupportSet:
 
     Attributes:
         texts: The texts, or their digests.
+        digests: Their digests.
+        complete: Whether the annotation of each answers for every label.
         sequences: Their piece ids, special tokens included; None where only a vector is known.
         version: Changes whenever texts, labels, or vectors that cannot be computed again do.
-        n_conflicts: Texts that came again with other labels.
+        capacity: Most texts that are kept.
+        cache: The vectors of the texts.
     """
 
     def __init__(self, n_labels: int, *, capacity: int = 4096, seed: int = 0) -> None:
         self.texts: list[str] = []
         self.sequences: list[Ints | None] = []
         self.version = 0
-        self.n_conflicts = 0
+        self.capacity = capacity
+        self.cache = VectorCache()
         self._n_labels = n_labels
-        self._digests: list[str] = []
+        self.digests: list[str] = []
         self._labels: list[LabelMatrix] = []
+        self.complete: list[bool] = []
         self._reservoir = ClassBalancedReservoir(capacity, seed=seed)
-        # Digest of a text -> the sets of labels it came with.
-        self._known: dict[str, set[bytes]] = {}
+        # Digest -> slot of a text that is kept, or labels of one that is not.
+        self._slots: dict[str, int] = {}
+        self._left_out: dict[str, bytes] = {}
+        self._conflicts: set[str] = set()
         self._seed = seed
         self._n_draws = 0
         self._batches: BalancedBatches | None = None
         self._batches_key: tuple[Hashable, ...] = ()
-        # Digest -> vector: under the weights of a version, and under those before any training.
-        self._vectors: dict[str, Floats] = {}
-        self._vectors_version: Hashable = None
-        self._initial: dict[str, Floats] = {}
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -76,72 +77,146 @@ class SupportSet:
     @property
     def n_seen(self) -> int:
         """Number of texts that came, repetitions aside."""
-        return self._reservoir.n_seen
+        return len(self._slots) + len(self._left_out)
+
+    @property
+    def n_conflicts(self) -> int:
+        """Number of texts that came again with other labels."""
+        return len(self._conflicts)
 
     @property
     def can_train_encoder(self) -> bool:
         """Whether all texts can be encoded again."""
         return all(sequence is not None for sequence in self.sequences)
 
-    @property
-    def has_initial_vectors(self) -> bool:
-        """Whether vectors from before a training are known."""
-        return bool(self._initial)
-
     def labels(self, *, multi_label: bool) -> LabelMatrix:
         """Return the labels of all texts, NaN where unknown. *Shape:* (texts, labels), float32.
 
-        A text that can have one label only does not have the others. Where several are possible, a
-        label that no text is known not to have was added later than the others: texts without it
-        are taken not to have it.
+        A text that can have one label only does not have the others. Where several are possible,
+        texts whose annotation is complete do not have the others either; and where no text is known
+        not to have a label, the texts without it are taken not to have it.
         """
-        labels = self._label_matrix()
+        labels = self.known_labels()
         if not multi_label:
             return np.nan_to_num(labels)
-        later = ~(labels == 0).any(axis=0)
-        labels[:, later] = np.nan_to_num(labels[:, later])
+        unopposed = ~(labels == 0).any(axis=0)
+        labels[:, unopposed] = np.nan_to_num(labels[:, unopposed])
         return labels
 
     def widen(self, n_labels: int) -> None:
-        """Make room for labels that are added later; they are unknown of earlier texts."""
+        """Make room for labels that are added later."""
         if n_labels > self._n_labels:
             self._n_labels = n_labels
             self.version += 1
 
-    def add(self, texts: Sequence[str], sequences: Sequence[Ints], labels: LabelMatrix) -> None:
-        """Add `LabeledTexts`, as far as they are new and there is room."""
-        for text, sequence, row in zip(texts, sequences, labels, strict=True):
-            self._add(text, sequence, row)
+    def add(
+        self,
+        texts: Sequence[str],
+        sequences: Sequence[Ints],
+        labels: LabelMatrix,
+        complete: Sequence[bool] | NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Add `LabeledTexts`, as far as they are new and there is room.
 
-    def add_vectors(self, texts: Sequence[str], vectors: Floats, labels: LabelMatrix) -> None:
+        ``complete`` says which annotations are answers for every label; default: none. *Shape:*
+        (texts,).
+        """
+        flags = [False] * len(texts) if complete is None else [bool(flag) for flag in complete]
+        for text, sequence, row, flag in zip(texts, sequences, labels, flags, strict=True):
+            self._add(text, sequence, row, flag)
+
+    def add_vectors(
+        self,
+        texts: Sequence[str],
+        vectors: Floats,
+        labels: LabelMatrix,
+        complete: Sequence[bool] | NDArray[np.bool_] | None = None,
+    ) -> None:
         """Add texts, or digests, of which only the vectors are to be kept, or new vectors of them.
 
-        *Shapes:* (texts, width) and (texts, labels).
+        *Shapes:* (texts, width) and (texts, labels); see `add`.
         """
         digests = [digest(text) for text in texts]
-        for name, row in zip(digests, labels, strict=True):
-            self._add(name, None, row)
-        self._vectors.update(zip(digests, vectors, strict=True))
-        if len(self._vectors) > 2 * len(self):
-            self._vectors = {name: self._vectors[name] for name in self._digests}
+        flags = [False] * len(texts) if complete is None else [bool(flag) for flag in complete]
+        for name, row, flag in zip(digests, labels, flags, strict=True):
+            self._add(name, None, row, flag)
+        self.cache.set_current(digests, vectors)
+        if len(self.cache) > 2 * len(self):
+            self.cache.keep_only(self.digests)
         self.version += 1
 
-    def _add(self, text: str, sequence: Ints | None, labels: LabelMatrix) -> None:
-        # Labels that were added later, or are not annotated this time, contradict nothing.
+    def _add(self, text: str, sequence: Ints | None, labels: LabelMatrix, complete: bool) -> None:
         name = digest(text)
-        present = np.flatnonzero(labels == 1).tobytes()
-        known = self._known.setdefault(name, set())
-        if present in known:
+        if name in self._slots:
+            self._correct(self._slots[name], text, sequence, labels, complete)
             return
-        self.n_conflicts += bool(known)
-        known.add(present)
+        present = np.flatnonzero(labels == 1).tobytes()
+        before = self._left_out.get(name)
+        if before == present:
+            return
+        if before is not None:
+            self._conflicts.add(name)
         slot = self._reservoir.place(labels)
         if slot is None:
+            self._left_out[name] = present
             return
+        self._left_out.pop(name, None)
+        if slot < len(self):  # another text gives way
+            other = self.digests[slot]
+            del self._slots[other]
+            self._left_out[other] = np.flatnonzero(self._labels[slot] == 1).tobytes()
+        self._slots[name] = slot
         place = slice(slot, slot + 1)  # a slot after the last is a new one
-        self.texts[place], self._digests[place], self.sequences[place] = [text], [name], [sequence]
+        self.texts[place], self.digests[place], self.sequences[place] = [text], [name], [sequence]
         self._labels[place] = [np.array(labels, dtype=np.float32)]
+        self.complete[place] = [complete]
         self.version += 1
+
+    def _correct(
+        self, slot: int, text: str, sequence: Ints | None, labels: LabelMatrix, complete: bool
+    ) -> None:
+        """Give a text the labels that it has come with now."""
+        if sequence is not None and self.sequences[slot] is None:
+            self.texts[slot], self.sequences[slot] = text, sequence
+        known = self._row(slot)
+        new = np.full_like(known, 0.0 if complete else np.nan)
+        new[: len(labels)] = labels
+        merged = np.where(np.isnan(new), known, new)
+        is_complete = complete or self.complete[slot]
+        if is_complete == self.complete[slot] and np.array_equal(merged, known, equal_nan=True):
+            return
+        if (~np.isnan(known) & (merged != known)).any():
+            self._conflicts.add(self.digests[slot])
+        self._labels[slot], self.complete[slot] = merged, is_complete
+        self._reservoir.relabel(slot, merged)
+        self.version += 1
+
+    def without_label(self, column: int, *, multi_label: bool) -> SupportSet:
+        """Return the set without one of its labels, and without texts of which none is known now.
+
+        A text that can have one label only goes with it.
+        """
+        rest = SupportSet(self._n_labels - 1, capacity=self.capacity, seed=self._seed)
+        labels = np.delete(self.known_labels(), column, axis=1)
+        useful = ~np.isnan(labels).all(axis=1) | np.array(self.complete, dtype=np.bool_)
+        if not multi_label:
+            useful = (labels == 1).any(axis=1)
+        for slot in np.flatnonzero(useful).tolist():
+            complete = self.complete[slot]
+            rest._add(self.texts[slot], self.sequences[slot], labels[slot], complete)
+        rest.cache, rest.version = self.cache.copy(), self.version + 1
+        return rest
+
+    def copy(self) -> SupportSet:
+        """Return a copy that shares only the arrays."""
+        copied = copy.copy(self)
+        for name in ("texts", "sequences", "digests", "_labels", "complete"):
+            setattr(copied, name, list(getattr(self, name)))
+        copied._slots, copied._left_out = dict(self._slots), dict(self._left_out)
+        copied._conflicts, copied.cache = set(self._conflicts), self.cache.copy()
+        copied._reservoir = copy.deepcopy(self._reservoir)
+        copied._batches = copy.deepcopy(self._batches)
+        return copied
 
     def draw(
         self,
@@ -160,7 +235,7 @@ class SupportSet:
         """
         batches = self._balanced_batches(size, labels, without)
         given = given or LabeledTexts((), (), labels[:0])
-        slots = {name: slot for slot, name in enumerate(self._digests)} if given.texts else {}
+        slots = {name: slot for slot, name in enumerate(self.digests)} if given.texts else {}
         places = [slots.get(digest(text)) for text in given.texts]
         extra = [i for i, place in enumerate(places) if place is None]
         anchors = [place for place in places if place is not None]
@@ -185,87 +260,44 @@ class SupportSet:
         return self._batches
 
     def vectors(self, encode: Encode, version: Hashable) -> Floats:
-        """Return the vectors of all texts, *shape* (texts, width); compute those not yet known.
-
-        Vectors of another version of the weights are forgotten, as far as ``encode`` can compute
-        them again.
-        """
-        if version != self._vectors_version:
-            pairs = zip(self._digests, self.sequences, strict=True)
-            kept = {name for name, sequence in pairs if sequence is None}
-            self._vectors = {name: v for name, v in self._vectors.items() if name in kept}
-            self._vectors_version = version
-        return self._complete(self._vectors, encode)
+        """Return the vectors of all texts, *shape* (texts, width); see `VectorCache.current`."""
+        return self.cache.current(self._sequences(), encode, version)
 
     def initial_vectors(self, encode: Encode) -> Floats:
-        """Return the vectors under the weights before any training; they are never forgotten."""
-        return self._complete(self._initial, encode)
+        """Return the vectors under the weights before any training; see `VectorCache.initial`."""
+        return self.cache.initial(self._sequences(), encode)
 
-    def _complete(self, known: dict[str, Floats], encode: Encode) -> Floats:
-        digests = self._digests
-        new = {
-            name: sequence
-            for name, sequence in zip(digests, self.sequences, strict=True)
-            if name not in known and sequence is not None
-        }
-        if new:
-            known.update(zip(new, encode(list(new.values())), strict=True))
-        for name in known.keys() - set(digests):  # other texts took their place
-            del known[name]
-        return np.stack([known[name] for name in digests]) if digests else np.zeros((0, 0), "f4")
-
-    def to_bytes(self, keep: KeepSupport, vectors: Floats) -> bytes:
-        """Return the bytes of a safetensors file, with what `vectors` returned.
-
-        With "vectors" to keep, no text can be read from it.
-        """
-        digests = self._digests
-        has_texts = keep == "texts" and self.can_train_encoder
-        kept = json.dumps(self.texts if has_texts else digests, ensure_ascii=False)
-        arrays = {
-            "labels": self._label_matrix(),
-            "texts": np.frombuffer(kept.encode("utf8"), np.uint8).copy(),
-        }
-        if digests:
-            arrays["vectors"] = vectors
-        if digests and all(name in self._initial for name in digests):
-            arrays["initial_vectors"] = np.stack([self._initial[name] for name in digests])
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        return tensors_to_bytes(tensors, make_header(_FORMAT, {"has_texts": has_texts}))
-
-    def add_bytes(
-        self, data: bytes, tokenize: Tokenize | None, version: Hashable, *, source: object
+    def keep_vectors(
+        self, vectors: Floats, version: Hashable, *, initial: Floats | None = None
     ) -> None:
-        """Add what `to_bytes` returned, with vectors of a version of the weights.
+        """Take vectors of all texts that were computed elsewhere. *Shapes:* (texts, width).
 
-        Without ``tokenize``, vectors alone are of use. Messages name the ``source``.
-
-        Raises:
-            ValueError: SM042 where the bytes are damaged, SM213 where they are something else.
+        Args:
+            vectors: Those under a version of the weights.
+            version: The version.
+            initial: Those from before the training.
         """
-        tensors, metadata = bytes_to_tensors(data, source)
-        message = Errors.SM213.format(source=source)
-        header = read_header(metadata, _FORMAT, otherwise=message)
-        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-        texts: list[str] = json.loads(arrays["texts"].tobytes().decode("utf8"))
-        if not texts:
-            return
-        digests = [digest(text) for text in texts]
-        self._vectors_version = version
-        if tokenize is not None and header["has_texts"]:
-            self.add(texts, tokenize(texts), arrays["labels"])
-            self._vectors.update(zip(digests, arrays["vectors"], strict=True))
-        else:
-            self.add_vectors(texts, arrays["vectors"], arrays["labels"])
-        if "initial_vectors" in arrays:
-            self._initial.update(zip(digests, arrays["initial_vectors"], strict=True))
+        self.cache.version = version
+        self.cache.set_current(self.digests, vectors)
+        if initial is not None:
+            self.cache.set_initial(self.digests, initial)
 
-    def _label_matrix(self) -> LabelMatrix:
-        # Texts that came before a label was added have shorter rows.
+    def _sequences(self) -> dict[str, Ints | None]:
+        return dict(zip(self.digests, self.sequences, strict=True))
+
+    def known_labels(self) -> LabelMatrix:
+        """Return what is annotated, NaN for the rest. *Shape:* (texts, labels)."""
         matrix = np.full((len(self), self._n_labels), np.nan, dtype=np.float32)
+        matrix[np.array(self.complete, dtype=np.bool_)] = 0.0
         for row, known in zip(matrix, self._labels, strict=True):
             row[: len(known)] = known
         return matrix
+
+    def _row(self, slot: int) -> LabelMatrix:
+        # Texts that came before a label was added have shorter rows.
+        row = np.full(self._n_labels, 0.0 if self.complete[slot] else np.nan, dtype=np.float32)
+        row[: len(self._labels[slot])] = self._labels[slot]
+        return row
 
 
 def digest(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -16,7 +17,7 @@ from ...text.tokenizer import Ints
 from ..arrays import LabelMatrix
 from ..modeling.sentence_encoder import SentenceEncoder
 from .config import SetfitTrainingConfig
-from .losses import LOSSES, loss_and_gradient, similarities
+from .losses import LOSSES, are_alike, can_contrast, similarities
 
 # Pieces whose intermediate results are held for the backward pass. A larger batch is encoded twice.
 BACKWARD_PIECES = 8192
@@ -86,37 +87,61 @@ class SentenceEncoderTrainer:
     ) -> float:
         """Add the gradients of a batch to those that are there already, and return the loss.
 
-        *Shape of the labels:* (texts, labels). ``dropout`` is the least rate, 0 none at all.
+        Where nothing contrasts, the loss is 0 and there is no gradient. *Shape of the labels:*
+        (texts, labels). ``dropout`` is the least rate, 0 none at all.
         """
-        self.resume_()
         device = self.model.device
         targets = similarities(torch.from_numpy(labels)).to(device)
-        lengths = [len(sequence) for sequence in sequences]
+        if not can_contrast(targets):
+            return 0.0
+        self.resume_()
+        parts = [self.model.cut(sequence) for sequence in sequences]
+        windows = [window for part in parts for window in part]
+        texts = [i for i, part in enumerate(parts) for _ in part]
+        lengths = [len(window) for window in windows]
         groups = batch_by_budget(lengths, budget=self._backward_pieces, padded=True)
         batches = [
-            PackedBatch.from_sequences([sequences[i] for i in group], device=device)
+            PackedBatch.from_sequences([windows[i] for i in group], device=device)
             for group in groups
         ]
-        order = torch.tensor([i for group in groups for i in group], device=device).long()
+        order = torch.tensor([texts[i] for group in groups for i in group], device=device).long()
         self.model.train(dropout > 0)
-        loss = self._backward(batches, targets[order][:, order], dropout)
+        loss = self._backward(batches, order, targets, dropout)
         self.model.eval()
         return loss
 
-    def update(self, take_step: Callable[[], object] | None = None) -> None:
+    def update(self, take_step: Callable[[], object] | None = None) -> bool:
         """Take a step along the gradients that have been added up; without any, do nothing.
 
-        ``take_step`` takes it in place of the own optimizer.
+        ``take_step`` takes it in place of the own optimizer. Return False where the gradient was
+        not finite, so that the own optimizer changed no weights.
         """
         if not self.has_gradients:
-            return
+            return True
         self.resume_()
+        norm = 0.0
         if take_step is None:
-            self._optimizer.step()
+            norm = self._optimizer.step()
         else:
             take_step()
             self._optimizer.zero_gradients()
         self.n_updates += 1
+        return math.isfinite(norm)
+
+    def discard_gradients(self) -> None:
+        """Forget the gradients that have been added up."""
+        self._optimizer.zero_gradients()
+
+    def evaluate(self, sequences: Sequence[Ints], labels: LabelMatrix) -> tuple[float, bool]:
+        """Return the loss of texts, and whether they can't be told apart under the weights in use.
+
+        Where nothing contrasts, that is 0 and False. *Shape of the labels:* (texts, labels).
+        """
+        targets = similarities(torch.from_numpy(labels))
+        if not can_contrast(targets):
+            return 0.0, False
+        vectors = torch.from_numpy(self.model.encode(sequences))
+        return float(LOSSES[self.config.loss](vectors, targets)), are_alike(vectors)
 
     def interpolate_(self, share: float | None = None) -> None:
         """Put weights between the initial ones and those of the training to use.
@@ -160,6 +185,17 @@ class SentenceEncoderTrainer:
         """Return copies of the weights in use, as far as they are trained."""
         return [parameter.detach().clone() for parameter in self._optimizer.parameters]
 
+    def return_to_start_(self) -> None:
+        """Use the weights from before the training."""
+        self.discard_gradients()
+        self.interpolate_()
+        self.replace_weights_(self._initial)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all trained weights are finite."""
+        return all(bool(weight.isfinite().all()) for weight in self._optimizer.parameters)
+
     def replace_weights_(self, weights: Sequence[Tensor]) -> None:
         """Use what `weights` returned earlier."""
         self._copy_in(weights)
@@ -170,26 +206,40 @@ class SentenceEncoderTrainer:
             for parameter, weight in zip(self._optimizer.parameters, weights, strict=True):
                 parameter.copy_(weight)
 
-    def _backward(self, batches: list[PackedBatch], targets: Tensor, dropout: float) -> float:
+    def _backward(
+        self, batches: list[PackedBatch], texts: Tensor, targets: Tensor, dropout: float
+    ) -> float:
         """Add up gradients, whatever the size of the batch.
 
         The loss needs the vectors of all texts at once, the backward pass only those of a part. So
         a large batch is encoded without gradients first; then its parts are encoded again, one by
         one, and get the gradient of the loss to their own vectors (arXiv 2101.06983).
+
+        Args:
+            batches: The windows of all texts, in parts.
+            texts: The text that each window belongs to. *Shape:* (windows,).
+            targets: Target similarities. *Shape:* (texts, texts).
+            dropout: The least dropout rate.
         """
-        if not batches:
-            return 0.0
+
+        def loss_of(vectors: Tensor) -> Tensor:
+            # The losses take directions, so a sum is as good as a mean.
+            sums = vectors.new_zeros(len(targets), vectors.shape[1]).index_add(0, texts, vectors)
+            return LOSSES[self.config.loss](sums, targets)
+
         if len(batches) == 1:
-            loss = LOSSES[self.config.loss](self._encode(batches[0], 0, dropout), targets)
+            loss = loss_of(self._encode(batches[0], 0, dropout))
             loss.backward()
             return float(loss.detach())
         with torch.no_grad():
             parts = [self._encode(batch, part, dropout) for part, batch in enumerate(batches)]
-        value, gradient = loss_and_gradient(self.config.loss, torch.cat(parts), targets)
+        vectors = torch.cat(parts).requires_grad_()
+        loss = loss_of(vectors)
+        (gradient,) = torch.autograd.grad(loss, vectors)
         gradients = gradient.split([batch.n_sequences for batch in batches])
         for part, (batch, own) in enumerate(zip(batches, gradients, strict=True)):
             self._encode(batch, part, dropout).backward(own)
-        return value
+        return float(loss.detach())
 
     def _encode(self, batch: PackedBatch, part: int, dropout: float) -> Tensor:
         """Encode with the dropout that belongs to this part of this step, both times."""
