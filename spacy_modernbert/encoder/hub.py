@@ -54,7 +54,7 @@ def resolve(name: str, *, extra: Sequence[str] = ()) -> Path:
         if cached is not None:
             return cached
         if "/" in repository and folder.parent.is_dir():
-            raise _no_folder(name)
+            raise _no_folder(name, ", and the local cache has no repository of this name")
         return _download(repository, revision or None, extra)
     except HFValidationError as error:
         # No name of a repository either, so nothing can be downloaded.
@@ -90,8 +90,9 @@ def _download(repository: str, revision: str | None, extra: Sequence[str]) -> Pa
         raise _not_available(repository, revision, f"the hub replied: {error}") from error
 
 
-def _no_folder(name: str) -> FileNotFoundError:
-    return FileNotFoundError(Errors.SM040.format(name=name, reason=_NO_FOLDER + _hint(name)))
+def _no_folder(name: str, more: str = "") -> FileNotFoundError:
+    reason = _NO_FOLDER + _hint(name) + more
+    return FileNotFoundError(Errors.SM040.format(name=name, reason=reason))
 
 
 def _not_available(repository: str, revision: str | None, reason: str) -> FileNotFoundError:
