@@ -94,6 +94,11 @@ class Errors(metaclass=_Coded):
         "the encoders of the installed transformers (BERT, DeBERTa-v2, XLM-RoBERTa ...). A newer "
         "type may need a newer transformers."
     )
+    SM049 = (
+        "The tokenizer in {source} has {entries:,} entries, but the embeddings have {rows:,} rows. Use "
+        "the tokenizer that belongs to the checkpoint, or resize the embeddings "
+        "(resize_token_embeddings in transformers) and save both."
+    )
 
     # Pipeline and command line
     SM062 = (
@@ -111,6 +116,20 @@ class Errors(metaclass=_Coded):
         "`pip install '{name}{needed}'`."
     )
     SM065 = "The config has settings that can't be used:\n{problems}"
+    SM070 = (
+        "{component} listens to {encoder}, but before it the pipeline has {there}. Set `upstream` of its "
+        "listener to the name of the pipeline's encoder or to '*', and put the encoder first; or give "
+        "the encoder the name that is asked for: nlp.add_pipe('modernbert', name=...)."
+    )
+    SM071 = (
+        "{component} can't learn from {n} of {total} Docs: {encoder} has no vectors for their tokens. "
+        "Put the encoder before the component. If the encoder is in `frozen_components`, list it in "
+        "`annotating_components`, too. Put a component that merges or splits tokens before the encoder."
+    )
+    SM072 = (
+        "{component} reads vectors of width {expected}, but those of {encoder} have width {found}. Use "
+        "the encoder that the component was trained with, or train the component again."
+    )
 
     # GLiNER (gliner/)
     SM100 = (
@@ -327,9 +346,22 @@ class Warnings(metaclass=_Coded):
 
     # Checkpoints
     SMW040 = (
-        "'{name}' is a checkpoint of the type '{model_type}', not ModernBERT. It works, with the "
-        "networks of transformers: sequences may be padded, and their limits apply to `precision` "
-        "and `max_length`. If you meant ModernBERT, check the setting `name`."
+        "'{name}' is a checkpoint of the type '{model_type}', not ModernBERT. It works, with the layers "
+        "of transformers: {padding}, and a window has {limit} pieces. If you meant ModernBERT, "
+        "check the setting `name`."
+    )
+
+    # Pipeline
+    SMW041 = (
+        "{component} reads zeros in place of vectors for {n} of {total} Docs, and its predictions for "
+        "them mean nothing: {encoder} has not read these Docs, or their tokens were changed since. Enable "
+        "the encoder, apply it to Docs that were made or copied from others (Doc.from_docs, Span.as_doc), "
+        "and put a component that merges or splits tokens before it. Further Docs without vectors are "
+        "not reported until a batch has all of its vectors."
+    )
+    SMW042 = (
+        "'{name}' writes doc.tensor, and so does spaCy's tok2vec, whose listeners read it: '{component}' "
+        "would read the vectors of the other. Set `annotate_tensor = false`, or use only one of them."
     )
 
     # GLiNER (gliner/)

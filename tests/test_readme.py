@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import spacy_modernbert.errors
 from spacy_modernbert.cli import app
+from spacy_modernbert.gliner.checkpoint.convert import convert
 from spacy_modernbert.gliner.checkpoint.serialization import save_gliner
 
 from .conftest import ROOT
@@ -36,8 +37,18 @@ def add_to_cache(cache, name, folder):
     shutil.copytree(folder, repository / "snapshots" / ("0" * 40))
 
 
+@pytest.fixture(scope="session")
+def minilm(tmp_path_factory):
+    """The label encoder of the bundled model, as the manual takes it out."""
+    folder = tmp_path_factory.mktemp("minilm")
+    convert(
+        ROOT / "assets/models/gliner-minilm", folder / "gliner", labels_encoder=folder / "labels"
+    )
+    return folder / "labels"
+
+
 @pytest.fixture
-def hub_cache(checkpoint, tmp_path, monkeypatch):
+def hub_cache(checkpoint, minilm, tmp_path, monkeypatch):
     """A cache of the hub that holds our small checkpoints under the published names."""
     save_gliner(tiny_model(), tmp_path / "gliner")
     for name, folder in (
@@ -49,6 +60,8 @@ def hub_cache(checkpoint, tmp_path, monkeypatch):
     for constant in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         monkeypatch.setenv(constant, str(tmp_path))
     (tmp_path / "assets").symlink_to(ROOT / "assets")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "minilm").symlink_to(minilm)
     return tmp_path
 
 
@@ -86,6 +99,18 @@ def test_what_gliner_prints_is_what_is_said(hub_cache):
     assert all(said)
     assert printed[1] == pytest.approx(said[1], abs=0.05)
     assert printed[:1] + printed[2:] == said[:1] + said[2:]
+
+
+def test_what_vectors_print_is_what_is_said(hub_cache):
+    (code,) = [code for code in blocks("python") if "annotate_tensor" in code]
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=hub_cache, capture_output=True, text=True, check=True)
+    printed = done.stdout.splitlines()
+    said = re.findall(r"^# (.*)$", code, re.MULTILINE)
+    assert printed[0] == said[0]
+    for one, other in zip(printed[1:], said[1:], strict=True):
+        numbers = [[float(number) for number in line.split()] for line in (one, other)]
+        assert numbers[0] == pytest.approx(numbers[1], abs=0.02)
 
 
 def test_training_block_begins_a_training(checkpoint, tmp_path, monkeypatch):
@@ -170,6 +195,7 @@ def check_own(words):
     """`python -m spacy_modernbert COMMAND`: run, on a checkpoint of ours."""
     if words[0] == "new-modernbert":
         return  # see below
+    Path("models/minilm").unlink()  # a line may write that folder itself
     source = "SOURCE" if "SOURCE" in words else GLINER
     folder = Path.cwd() / "gliner"
     if "--encoder" in words:

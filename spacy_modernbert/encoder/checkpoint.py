@@ -36,6 +36,7 @@ from .storage import (
     tensors_to_bytes,
     write_tensors,
 )
+from .vocabulary import check_vocabulary
 from .weights import encoder_weights, load_weights
 
 _FORMAT = "spacy_modernbert"
@@ -43,10 +44,17 @@ _FORMAT = "spacy_modernbert"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network and the tokenizer it was trained with."""
+    """A network and the tokenizer it was trained with.
+
+    Raises:
+        ValueError: SM049 if the tokenizer has pieces that the network has no embedding for.
+    """
 
     encoder: Encoder
     tokenizer: PieceTokenizer
+
+    def __post_init__(self) -> None:
+        check_vocabulary(self.tokenizer, self.encoder)
 
 
 def load_encoder(
@@ -63,7 +71,7 @@ def load_encoder(
 
     Raises:
         FileNotFoundError: SM041 if a file is missing.
-        ValueError: SM042-SM045 if a file is damaged or does not fit the others.
+        ValueError: SM042-SM045 or SM049 if a file is damaged or does not fit the others.
     """
     tokenizer = PieceTokenizer.from_folder(folder)
     config = read_config(folder)
@@ -149,10 +157,9 @@ def read_state(folder: Path) -> dict[str, Tensor]:
     if not path.exists():
         raise FileNotFoundError(Errors.SM041.format(folder=folder, file=SAFETENSORS))
     try:
-        # Only plain tensors of a user's file are ever unpickled.
-        state: dict[str, Tensor] = torch.load(
-            path, map_location="cpu", weights_only=True, mmap=True
-        )
+        # Only plain tensors of a user's file are ever unpickled. They are copies, as in
+        # `read_tensors`: a mapped file would change the network when it is overwritten.
+        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch has no common type for the many reasons to refuse a file
         raise ValueError(Errors.SM042.format(path=path, reason=error)) from error
     return state

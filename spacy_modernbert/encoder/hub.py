@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
 from huggingface_hub import constants, snapshot_download
@@ -28,10 +30,11 @@ def resolve(name: str, *, extra: Sequence[str] = ()) -> Path:
     """Find a checkpoint: a folder, or a name on the Hugging Face hub.
 
     A checkpoint in the local cache is found without a network. Any other is downloaded once, as
-    safetensors if the repository has them.
+    safetensors if the repository has them. A name whose parent is a folder here, such as
+    ``models/encoder`` beside a folder ``models``, is a path: it is not downloaded.
 
     Args:
-        name: A path, or ``owner/name``.
+        name: A path, ``owner/name``, or ``owner/name@revision`` with a branch, tag or commit.
         extra: Further files of the repository that are needed.
 
     Returns:
@@ -43,14 +46,19 @@ def resolve(name: str, *, extra: Sequence[str] = ()) -> Path:
     folder = Path(name).expanduser()
     if name and folder.is_dir():
         return folder
-    if _looks_like_path(name):
-        raise FileNotFoundError(Errors.SM040.format(name=name, reason=_NO_FOLDER))
+    repository, at, revision = name.partition("@")
+    if _looks_like_path(repository) or (at and not revision):
+        raise _no_folder(name)
     try:
-        cached = _cached(name, extra)
-        return cached if cached is not None else _download(name, extra)
+        cached = _cached(repository, revision or None, extra)
+        if cached is not None:
+            return cached
+        if "/" in repository and folder.parent.is_dir():
+            raise _no_folder(name)
+        return _download(repository, revision or None, extra)
     except HFValidationError as error:
         # No name of a repository either, so nothing can be downloaded.
-        raise FileNotFoundError(Errors.SM040.format(name=name, reason=_NO_FOLDER)) from error
+        raise _no_folder(name) from error
 
 
 def _looks_like_path(name: str) -> bool:
@@ -58,9 +66,9 @@ def _looks_like_path(name: str) -> bool:
     return is_relative or Path(name).is_absolute() or name.count("/") > 1 or not name
 
 
-def _cached(name: str, extra: Sequence[str]) -> Path | None:
+def _cached(repository: str, revision: str | None, extra: Sequence[str]) -> Path | None:
     try:
-        folder = Path(snapshot_download(name, local_files_only=True))
+        folder = Path(snapshot_download(repository, revision=revision, local_files_only=True))
     except LocalEntryNotFoundError:
         return None
     # Another library may have cached only a part of the repository, such as its config.json.
@@ -68,25 +76,43 @@ def _cached(name: str, extra: Sequence[str]) -> Path | None:
     return folder if has_all else None
 
 
-def _download(name: str, extra: Sequence[str]) -> Path:
+def _download(repository: str, revision: str | None, extra: Sequence[str]) -> Path:
     if constants.HF_HUB_OFFLINE:
-        raise _not_available(name, "HF_HUB_OFFLINE forbids the network")
+        raise _not_available(repository, revision, "HF_HUB_OFFLINE forbids the network")
+    load = partial(snapshot_download, repository, revision=revision)
     try:
         files = [*_FILES, *extra]
-        folder = Path(snapshot_download(name, allow_patterns=files, ignore_patterns=_IGNORED))
+        folder = Path(load(allow_patterns=files, ignore_patterns=_IGNORED))
         if not _has_weights(folder):
-            snapshot_download(name, allow_patterns=[PICKLED])
+            load(allow_patterns=[PICKLED])
         return folder
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise _not_available(name, f"the hub replied: {error}") from error
+        raise _not_available(repository, revision, f"the hub replied: {error}") from error
 
 
-def _not_available(name: str, reason: str) -> FileNotFoundError:
+def _no_folder(name: str) -> FileNotFoundError:
+    return FileNotFoundError(Errors.SM040.format(name=name, reason=_NO_FOLDER + _hint(name)))
+
+
+def _not_available(repository: str, revision: str | None, reason: str) -> FileNotFoundError:
+    name = f"{repository}@{revision}" if revision else repository
+    option = f" --revision {revision}" if revision else ""
     full = (
-        f"there is no such folder, the local cache does not have it, and {reason}. To download it "
-        f"on a machine with a network: `huggingface-cli download {name}`"
+        f"{_NO_FOLDER}{_hint(name)}, the local cache does not have it, and {reason}. To download "
+        f"it on a machine with a network: `huggingface-cli download {repository}{option}`"
     )
     return FileNotFoundError(Errors.SM040.format(name=name, reason=full))
+
+
+def _hint(name: str) -> str:
+    """Name the folders whose names are similar, for a name that was mistyped."""
+    folder = Path(name).expanduser()
+    try:
+        beside = {path.name: path for path in folder.parent.iterdir() if path.is_dir()}
+    except OSError:
+        return ""
+    similar = [str(beside[found]) for found in get_close_matches(folder.name, beside)]
+    return f" (but there is {' and '.join(similar)})" if similar else ""
 
 
 def _has_weights(folder: Path) -> bool:

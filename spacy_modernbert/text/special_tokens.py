@@ -120,6 +120,27 @@ def find_pad_id(tokenizer: Tokenizer, config: Mapping[str, Any], spec: Mapping[s
     return next((int(pad) for pad in (named, padding, *usual) if pad is not None), 0)
 
 
+def highest_text_id(tokenizer: Tokenizer, spec: Mapping[str, Any]) -> int:
+    """Find the highest id that a text can have: that of any token but a control token; -1 if none.
+
+    The token for unknown characters is a control token that a text can have.
+
+    Args:
+        tokenizer: The tokenizer.
+        spec: The parsed ``tokenizer.json``, whose vocabulary is faster to read.
+    """
+    model = spec.get("model") or {}
+    vocabulary = model.get("vocab") or {}
+    if not isinstance(vocabulary, dict):  # a Unigram model lists pieces and their scores
+        vocabulary = {piece: number for number, (piece, _) in enumerate(vocabulary)}
+    added = tokenizer.get_added_tokens_decoder()
+    control = {token.content for token in added.values() if token.special}
+    control.discard(model.get("unk_token"))
+    ids = [number for piece, number in vocabulary.items() if piece not in control]
+    ids += [number for number, token in added.items() if token.content not in control]
+    return max(ids, default=-1)
+
+
 def _named_id(tokenizer: Tokenizer, config: Mapping[str, Any], *keys: str) -> int | None:
     """Return the id of the first of these tokens that the configuration names.
 

@@ -19,7 +19,12 @@ from tokenizers import Tokenizer
 
 from ..errors import Errors
 from .files import atomic_path
-from .special_tokens import build_tokenizer, find_pad_id, prefix_and_suffix_ids
+from .special_tokens import (
+    build_tokenizer,
+    find_pad_id,
+    highest_text_id,
+    prefix_and_suffix_ids,
+)
 
 Ints: TypeAlias = npt.NDArray[np.int32]
 
@@ -73,6 +78,9 @@ class PieceTokenizer:
         prefix_ids: Ids that the checkpoint expects before a sequence, such as ``([CLS],)``.
         suffix_ids: Ids that it expects after a sequence, such as ``([SEP],)``.
         pad_id: Id that pads short sequences.
+        highest_id: Highest id that occurs in a sequence. Control tokens that neither a text nor the
+            prefix or suffix contains do not count.
+        source: Origin of the files, for messages.
         model_max_length: Longest sequence of the checkpoint, ``prefix_ids`` and ``suffix_ids``
             included; None if the files name no limit.
     """
@@ -81,6 +89,8 @@ class PieceTokenizer:
     prefix_ids: tuple[int, ...]
     suffix_ids: tuple[int, ...]
     pad_id: int
+    highest_id: int
+    source: str
     model_max_length: int | None
 
     def __init__(
@@ -97,6 +107,7 @@ class PieceTokenizer:
         Raises:
             ValueError: SM002 if a file cannot be read.
         """
+        self.source = source
         self._files = dict(files)
         self._markers = tuple(markers)
         spec = _parse(files, _TOKENIZER, source)
@@ -108,6 +119,8 @@ class PieceTokenizer:
         self.vocab_size = self._tokenizer.get_vocab_size(with_added_tokens=True)
         self.prefix_ids, self.suffix_ids = prefix_and_suffix_ids(self._tokenizer, config)
         self.pad_id = find_pad_id(self._tokenizer, config, spec)
+        ids = (*self.prefix_ids, *self.suffix_ids, self.pad_id)
+        self.highest_id = max(highest_text_id(self._tokenizer, spec), *ids)
         limit = config.get("model_max_length") or _NO_LIMIT
         self.model_max_length = int(limit) if limit < _NO_LIMIT else None
 

@@ -221,3 +221,48 @@ def test_decoder_is_refused(folder):
 def test_checkpoint_is_what_it_was_made_of(checkpoint):
     loaded = load_encoder(checkpoint)
     assert Checkpoint(loaded.encoder, loaded.tokenizer) == loaded
+
+
+def grown_tokenizer(folder, *names, special=False):
+    """Add tokens to the tokenizer of a folder, as `add_tokens` of transformers does."""
+    from tokenizers import AddedToken, Tokenizer
+
+    path = str(folder / "tokenizer.json")
+    tokenizer = Tokenizer.from_file(path)
+    added = [AddedToken(name, special=special) for name in names]
+    (tokenizer.add_special_tokens if special else tokenizer.add_tokens)(added)
+    tokenizer.save(path)
+
+
+def test_tokenizer_larger_than_the_embeddings_is_refused(folder):
+    rows = load_encoder(folder).encoder.input_embeddings.num_embeddings
+    grown_tokenizer(folder, "longword", "otherword")
+    with pytest.raises(ValueError, match=rf"SM049.*{rows + 2} entries.*{rows} rows"):
+        load_encoder(folder)
+
+
+def test_control_tokens_without_embeddings_are_no_fault(checkpoint, folder):
+    """No text contains them, so a checkpoint that lists spare ones works."""
+    grown_tokenizer(folder, "[SPARE1]", special=True)
+    text = "Maria [SPARE1] Lopez"
+    (found,), (expected,) = (
+        load_encoder(f).tokenizer.encode_texts([text]) for f in (folder, checkpoint)
+    )
+    assert found.ids.tolist() == expected.ids.tolist()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_pickled_weights_are_not_mapped(checkpoint, folder, zipped):
+    """Whether a current or an old torch wrote the file."""
+    expected = encode(load_encoder(checkpoint).encoder)
+    tensors, _ = read_tensors(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    file = folder / "pytorch_model.bin"
+    torch.save(tensors, file, _use_new_zipfile_serialization=zipped)
+    encoder = load_encoder(folder).encoder
+    with file.open("r+b") as stream:
+        stream.write(b"\0" * file.stat().st_size)
+    assert torch.equal(encode(encoder), expected)
+    with file.open("r+b") as stream:
+        stream.truncate(8)
+    assert torch.equal(encode(encoder), expected)

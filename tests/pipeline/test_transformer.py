@@ -282,7 +282,7 @@ def test_other_encoders_work_with_a_word_of_warning(tmp_path, checkpoint):
     BertModel(config).save_pretrained(tmp_path)
     tokenizer.save(tmp_path)
     nlp = make_nlp(tmp_path)
-    with pytest.warns(UserWarning, match="SMW040.*bert"):
+    with pytest.warns(UserWarning, match="SMW040.*bert.*padded on a GPU only.*at most 40 pieces"):
         nlp.initialize()
     doc = nlp("Maria Lopez works at Apple . " * 10)
     assert vectors(doc).shape[1:] == (40, 16)
@@ -330,3 +330,64 @@ def test_reduce_pieces_agrees_with_thinc_and_survives_none(mode):
     np.testing.assert_array_equal(backprop(d_found).dataXd, d_expected)
     none = Ragged(data[:0], np.array([0, 0], dtype="i"))
     assert not layer.predict(none).any()
+
+
+def test_doc_stores_no_padding_of_its_neighbours(nlp):
+    """As much behind a long neighbor as alone, in memory and when it is saved."""
+    import pickle
+
+    short, long = "Maria works.", "Maria Lopez works at Apple . " * 30
+    pipe = nlp.get_pipe("transformer")
+    docs = [nlp.make_doc(text) for text in (long, short, "", short)]
+    pipe.set_annotations(docs, pipe.predict(docs))
+    alone = nlp(short)
+    for doc in (docs[1], docs[3]):
+        data = doc._.trf_data
+        width = data.wordpieces.lengths[0]
+        assert vectors(doc).shape == (1, width, 32)
+        assert data.wordpieces.input_ids.shape == (1, width)
+        assert [len(strings) for strings in data.wordpieces.strings] == [width]
+        base = vectors(doc) if vectors(doc).base is None else vectors(doc).base
+        assert base.nbytes == vectors(doc).nbytes
+        np.testing.assert_array_equal(data.align.dataXd, alone._.trf_data.align.dataXd)
+        np.testing.assert_allclose(vectors(doc), vectors(alone), atol=1e-5)
+        assert len(pickle.dumps(data)) <= len(pickle.dumps(alone._.trf_data)) + 100
+
+
+def test_split_batch_pools_as_spacy_transformers_would(checkpoint):
+    """The same vector of each token, from the arrays of a Doc and from the padded batch."""
+    from thinc.api import reduce_mean
+
+    from spacy_modernbert.pipeline.transformer.pooling import pool_tokens
+
+    nlp = make_nlp(checkpoint, max_length=16, overlap=4)
+    texts = ["Maria works.", "", "Maria Lopez works at Apple . " * 5, "   ", "The bridge is old."]
+    batch = nlp.get_pipe("transformer").model.predict([nlp.make_doc(text) for text in texts])
+    ours = [data for data in batch.doc_data if len(data.align.lengths)]
+    batch.cached_doc_data = None
+    stock = [data for data in batch.doc_data if len(data.align.lengths)]
+    pooling = pool_tokens(reduce_mean(), 1.0)
+    for one, other in zip(pooling.predict(ours), pooling.predict(stock), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_is_said_of_other_encoders_is_so(tmp_path, checkpoint):
+    """BERT's sequences are packed on a CPU, DeBERTa's are padded and of any length."""
+    from transformers import DebertaV2Config, DebertaV2Model
+
+    from spacy_modernbert.text.tokenizer import PieceTokenizer
+
+    tokenizer = PieceTokenizer.from_folder(checkpoint)
+    config = DebertaV2Config(
+        vocab_size=tokenizer.vocab_size,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        relative_attention=True,
+        pos_att_type="p2c|c2p",
+    )
+    DebertaV2Model(config).save_pretrained(tmp_path)
+    tokenizer.save(tmp_path)
+    with pytest.warns(UserWarning, match="SMW040.*sequences are padded, .*any number of pieces"):
+        make_nlp(tmp_path).initialize()

@@ -18,7 +18,7 @@ def test_command_of_the_page_runs(command, root, tmp_path, monkeypatch):
     """In a folder where none of the checkpoints is, with a cache that is empty."""
     from spacy_modernbert.encoder import hub
 
-    def forbidden(name):
+    def forbidden(name, revision):
         raise AssertionError(f"debug config looked for the weights of {name}")
 
     monkeypatch.setattr(hub, "_download", forbidden)
@@ -48,3 +48,21 @@ def test_every_config_says_its_overrides(root):
         comment = path.read_text(encoding="utf8").split("[paths]")[0]
         assert comment.startswith("# ")
         assert "--paths." in comment or path.stem in ("textcat", "shared")
+
+
+@pytest.mark.parametrize("config", ["ner_textcat.cfg"])
+def test_empty_text_goes_through_the_pipeline(config, root, checkpoint):
+    from spacy.training import Example
+    from spacy.util import load_config, load_model_from_config
+
+    overrides = {"paths.encoder": str(checkpoint)}
+    loaded = load_config(root / "configs" / config, overrides=overrides, interpolate=True)
+    nlp = load_model_from_config(loaded, auto_fill=True)
+    doc = nlp.make_doc("Maria works")
+    example = Example.from_dict(doc, {"cats": {"a": 1.0, "b": 0.0}, "entities": [(0, 5, "PER")]})
+    nlp.initialize(lambda: [example])
+    texts = ["Maria works", "", "   ", "It doesn't."]
+    docs = list(nlp.pipe(texts, batch_size=4))
+    assert [doc.text for doc in docs] == texts
+    assert all(doc.cats for doc in docs)
+    nlp.update([Example.from_dict(nlp.make_doc(""), {}), example])

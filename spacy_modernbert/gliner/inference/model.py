@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...encoder.protocol import Encoder
+from ...encoder.vocabulary import check_vocabulary
 from ...errors import Errors
 from ...text.batching import batch_by_budget
 from ...text.tokenizer import Ints, PieceTokenizer
@@ -41,6 +42,9 @@ class GlinerModel:
     label_vectors: LabelVectorCache = field(default_factory=LabelVectorCache)
 
     def __post_init__(self) -> None:
+        check_vocabulary(self.tokenizer, self.network.encoder)
+        if self.labels_tokenizer is not None and self.network.labels_encoder is not None:
+            check_vocabulary(self.labels_tokenizer, self.network.labels_encoder)
         markers = None
         if not self.config.is_bi:
             vocabulary = self.network.structure.vocabulary

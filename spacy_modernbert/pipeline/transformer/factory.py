@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_MODERNBERT = """
 [modernbert]
 max_batch_items = 4096
+annotate_tensor = false
 
 [modernbert.set_extra_annotations]
 @annotation_setters = "spacy-transformers.null_annotation_setter.v1"
@@ -35,7 +36,7 @@ precision = "float32"
 
 @Language.factory(
     "modernbert",
-    assigns=["doc._.trf_data"],
+    assigns=["doc._.trf_data", "doc.tensor"],
     default_config=Config().from_str(DEFAULT_MODERNBERT)["modernbert"],
 )
 def make_modernbert(
@@ -44,6 +45,7 @@ def make_modernbert(
     model: Model,
     set_extra_annotations: Callable,
     max_batch_items: int,
+    annotate_tensor: bool,
 ) -> "ModernBertTransformer":
     """Create the stock ``transformer`` component with our defaults and spaCy's error handling.
 
@@ -54,10 +56,17 @@ def make_modernbert(
         set_extra_annotations: Called with the Docs and the batch, after ``doc._.trf_data`` is set.
         max_batch_items: Most tokens of a batch, counted as if all its Docs were as long as the
             longest.
+        annotate_tensor: Whether the mean of each token's pieces goes to ``doc.tensor``, where
+            ``doc.vector``, ``token.vector`` and ``doc.similarity`` find it.
     """
     from .component import ModernBertTransformer
 
     check_versions()
     return ModernBertTransformer(
-        nlp.vocab, model, set_extra_annotations, name=name, max_batch_items=max_batch_items
+        nlp.vocab,
+        model,
+        set_extra_annotations,
+        name=name,
+        max_batch_items=max_batch_items,
+        annotate_tensor=annotate_tensor,
     )

@@ -18,6 +18,7 @@ from thinc.api import Model, chain
 from thinc.util import get_torch_default_device
 from torch import Tensor, nn
 
+from ...encoder.bert import is_bert_like
 from ...encoder.checkpoint import (
     Checkpoint,
     encoder_to_bytes,
@@ -29,6 +30,7 @@ from ...encoder.hub import resolve
 from ...encoder.modernbert_config import ModernBertConfig
 from ...encoder.packing import PackedBatch
 from ...encoder.precision import Precision
+from ...encoder.protocol import Encoder
 from ...errors import Errors, Warnings
 from ...text.batching import INFERENCE_PIECES, batch_by_budget
 from ..checkpoint_model import CheckpointModel, CheckpointShim
@@ -74,10 +76,12 @@ def modernbert_model_v1(
     Weights are loaded later: in ``nlp.initialize``, from the saved pipeline, or at first use.
 
     Args:
-        name: A checkpoint folder, or a name on the Hugging Face hub. Meant for ModernBERT. Any
-            encoder that transformers supports works, too, without the packed network's speed.
+        name: A checkpoint folder, or a name on the Hugging Face hub, which may end in
+            ``@revision``. Meant for ModernBERT. Any encoder that transformers supports works, too,
+            without the packed network's speed.
         max_length: Most pieces of a window, special pieces included. None: as the checkpoint says.
-            A Doc with more pieces is read in overlapping windows, never cut off.
+            A Doc with more pieces is read in overlapping windows, never cut off. On a CPU, 512
+            reads long Docs faster than the 8,192 of ModernBERT.
         overlap: Pieces that neighboring windows of a Doc share. None: an eighth of the window. Each
             token takes its vector from the window that shows most of its context.
         precision: ``float32``, or ``bfloat16`` for weights and matrix products in half the bits,
@@ -123,9 +127,8 @@ class EncoderFormat:
     def load(self, name: str, precision: Precision) -> Checkpoint:
         """Load a checkpoint by folder or hub name."""
         checkpoint = load_encoder(resolve(name), precision=precision)
-        model_type = checkpoint.encoder.config.model_type
-        if model_type != ModernBertConfig.model_type:
-            warnings.warn(Warnings.SMW040.format(name=name, model_type=model_type), stacklevel=2)
+        if checkpoint.encoder.config.model_type != ModernBertConfig.model_type:
+            warnings.warn(_not_modernbert(name, checkpoint.encoder), stacklevel=2)
         return checkpoint
 
     def from_disk(self, path: Path, precision: Precision) -> Checkpoint:
@@ -174,19 +177,19 @@ def forward(model: CheckpointModel[InT, OutT], docs: InT, is_train: bool) -> Tup
         return empty_batch(len(docs), encoder.hidden_size), _no_backprop
     if not is_train:
         hidden = encode(encoder, sequences.ids)
-        return sequences_to_batch(sequences, hidden, tokenizer), _no_backprop
+        return sequences_to_batch(sequences, hidden, tokenizer, split=True), _no_backprop
 
     encoder.prepare_training_().train()
     batch = PackedBatch.from_sequences(sequences.ids, device=model.shim.device)
     hidden = encoder(batch, dropout=model.attrs["dropout_rate"])
-    mask = padding_mask(sequences)
+    mask = padding_mask(sequences.ids)
 
     def backprop(d_batch: OutT) -> InT:
         (d_padded,) = d_batch.model_output.to_tuple()
         hidden.backward(d_padded[mask.to(d_padded.device)].to(hidden.device))
         return []
 
-    return sequences_to_batch(sequences, hidden.detach(), tokenizer), backprop
+    return sequences_to_batch(sequences, hidden.detach(), tokenizer, split=False), backprop
 
 
 def encode(encoder: nn.Module, sequences: List[Ints]) -> Tensor:  # noqa: UP006
@@ -236,6 +239,16 @@ def _longest_sequence(windows: WindowSettings, checkpoint: Checkpoint, name: str
         message = Errors.SM062.format(value=windows.max_length, name=name, limit=limit)
         raise ValueError(message)
     return windows.max_length
+
+
+def _not_modernbert(name: str, encoder: Encoder) -> str:
+    padded = "sequences are padded"
+    return Warnings.SMW040.format(
+        name=name,
+        model_type=encoder.config.model_type,
+        padding=f"{padded} on a GPU only" if is_bert_like(encoder.config) else padded,
+        limit="any number of" if encoder.max_length is None else f"at most {encoder.max_length}",
+    )
 
 
 def _no_backprop(d_batch: OutT) -> InT:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from spacy.tokens import Doc, Span
 from spacy_transformers.data_classes import FullTransformerBatch, TransformerData, WordpieceBatch
+from thinc.api import get_current_ops, torch2xp
 from thinc.types import Ragged
 from torch import Tensor
 from transformers.utils import ModelOutput
@@ -184,7 +185,7 @@ def _windows(
 
 
 def sequences_to_batch(
-    sequences: DocSequences, hidden: Tensor, tokenizer: PieceTokenizer
+    sequences: DocSequences, hidden: Tensor, tokenizer: PieceTokenizer, *, split: bool
 ) -> FullTransformerBatch:
     """Lay packed vectors out as the batch that listeners read.
 
@@ -192,48 +193,95 @@ def sequences_to_batch(
         sequences: What ``docs_to_sequences`` returned.
         hidden: Vectors of all pieces. *Shape:* (total, hidden), float32.
         tokenizer: The tokenizer.
+        split: Whether each Doc gets its own arrays, without the padding of its neighbors. In
+            training spacy-transformers splits the batch itself, and joins the gradients again.
 
     Returns:
         The batch, with ``last_hidden_state`` padded. *Shape:* (sequences, width, hidden)
     """
-    mask = padding_mask(sequences)
-    shape = (*mask.shape, hidden.shape[-1])
-    if mask.all():
-        padded = hidden.reshape(shape)
-    else:
-        padded = hidden.new_zeros(shape)
-        padded[mask.to(hidden.device)] = hidden
+    strings = [tokenizer.strings(ids) for ids in sequences.ids]
     return FullTransformerBatch(
         spans=sequences.spans,
-        wordpieces=_wordpieces(sequences, mask.numpy(), tokenizer),
-        model_output=ModelOutput(last_hidden_state=padded),
+        wordpieces=_wordpieces(sequences.ids, strings, tokenizer),
+        model_output=ModelOutput(last_hidden_state=_padded(sequences.ids, hidden)),
         align=sequences.align,
+        cached_doc_data=_split(sequences, hidden, strings, tokenizer) if split else None,
     )
+
+
+def _split(
+    sequences: DocSequences, hidden: Tensor, strings: list[list[str]], tokenizer: PieceTokenizer
+) -> list[TransformerData]:
+    """Return the data of each Doc, as wide as its own longest sequence."""
+    data = []
+    row = piece = token = aligned = 0
+    for spans in sequences.spans:
+        if not spans:
+            data.append(empty_data(hidden.shape[-1]))
+            continue
+        rows = slice(row, row + len(spans))
+        ids = sequences.ids[rows]
+        n_pieces = sum(len(row_ids) for row_ids in ids)
+        lengths = sequences.lengths[token : token + len(spans[0])].copy()
+        own = slice(aligned, aligned + int(lengths.sum()))
+        width = np.int32(max(len(row_ids) for row_ids in ids))
+        positions = (sequences.owners[own] - np.int32(row)) * width + sequences.columns[own]
+        vectors = _padded(ids, hidden[piece : piece + n_pieces].clone())
+        data.append(
+            TransformerData(
+                wordpieces=_wordpieces(ids, strings[rows], tokenizer),
+                model_output=ModelOutput(last_hidden_state=torch2xp(vectors)),
+                align=Ragged(positions, lengths),
+            )
+        )
+        row, token = rows.stop, token + len(lengths)
+        piece, aligned = piece + n_pieces, own.stop
+    return data
+
+
+def empty_data(width: int) -> TransformerData:
+    """Return the data of a Doc without tokens. *Shape of its vectors:* (0, 0, width)."""
+    data = TransformerData.empty()
+    data.model_output["last_hidden_state"] = get_current_ops().alloc3f(0, 0, width)
+    return data
 
 
 def empty_batch(n_docs: int, width: int) -> FullTransformerBatch:
     """Return the batch of Docs without tokens, with the width that their vectors would have."""
     batch = FullTransformerBatch.empty(n_docs)
-    batch.cached_doc_data = [TransformerData.zeros(0, width) for _ in range(n_docs)]
+    batch.cached_doc_data = [empty_data(width) for _ in range(n_docs)]
     return batch
 
 
-def padding_mask(sequences: DocSequences) -> Tensor:
+def padding_mask(ids: Sequence[Ints]) -> Tensor:
     """Return True for pieces, False for padding. *Shape:* (sequences, width), bool."""
-    lengths = torch.tensor([len(ids) for ids in sequences.ids])
-    return torch.arange(sequences.width) < lengths[:, None]
+    lengths = torch.tensor([len(row) for row in ids])
+    return torch.arange(int(lengths.max())) < lengths[:, None]
+
+
+def _padded(ids: Sequence[Ints], hidden: Tensor) -> Tensor:
+    """Pad the vectors of sequences. *Shape:* (total, hidden) to (sequences, width, hidden)."""
+    mask = padding_mask(ids)
+    shape = (*mask.shape, hidden.shape[-1])
+    if mask.all():
+        return hidden.reshape(shape)
+    padded = hidden.new_zeros(shape)
+    padded[mask.to(hidden.device)] = hidden
+    return padded
 
 
 def _wordpieces(
-    sequences: DocSequences, mask: NDArray[np.bool_], tokenizer: PieceTokenizer
+    ids: Sequence[Ints], strings: Sequence[list[str]], tokenizer: PieceTokenizer
 ) -> WordpieceBatch:
-    ids = np.full(mask.shape, tokenizer.pad_id, dtype=np.int32)
-    ids[mask] = np.concatenate(sequences.ids)
+    mask = padding_mask(ids).numpy()
+    padded = np.full(mask.shape, tokenizer.pad_id, dtype=np.int32)
+    padded[mask] = np.concatenate(ids)
+    (pad,) = tokenizer.strings([tokenizer.pad_id])
     return WordpieceBatch(
-        strings=[tokenizer.strings(row) for row in ids],
-        input_ids=ids,
+        strings=[row + [pad] * (mask.shape[1] - len(row)) for row in strings],
+        input_ids=padded,
         attention_mask=mask.astype(np.float32),
-        lengths=[len(piece_ids) for piece_ids in sequences.ids],
+        lengths=[len(row) for row in ids],
         token_type_ids=None,
     )
 

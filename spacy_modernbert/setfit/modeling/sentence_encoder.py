@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...encoder.packing import PackedBatch
 from ...encoder.protocol import Encoder
+from ...encoder.vocabulary import check_vocabulary
 from ...errors import Errors
 from ...text.batching import INFERENCE_PIECES, batch_by_budget
 from ...text.tokenizer import Ints, PieceTokenizer
@@ -66,7 +67,8 @@ class SentenceEncoder(nn.Module):
         input_config: How texts become sequences.
 
     Raises:
-        ValueError: SM203 where the prompt leaves no room for a text.
+        ValueError: SM203 where the prompt leaves no room for a text, SM049 where the tokenizer is
+            larger than the embeddings.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class SentenceEncoder(nn.Module):
         input_config: InputConfig | None = None,
     ) -> None:
         super().__init__()
+        check_vocabulary(tokenizer, encoder)
         self.encoder = encoder
         self.tokenizer = tokenizer
         self.input_config = config = input_config or InputConfig(tokenizer.model_max_length)
