@@ -17,10 +17,12 @@ from spacy.training import Example
 from ...gliner.inference.label_texts import readable_label_texts
 from ...gliner.training.dataset import AnnotatedSpan, AnnotatedText
 from .doc_words import DocWords
+from .extensions import EXTENSION, install_extension
 from .labels import Labels, read_labels
 
-EXTENSION = "gliner_labels"
 _MISSING = 0  # of `token.ent_iob`
+# Not when a component is created: unpickling imports this module, and creates none.
+install_extension()
 
 
 @dataclass
@@ -34,12 +36,6 @@ class TrainingBatch:
 
     texts: list[AnnotatedText] = field(default_factory=list)
     unaligned: dict[str, int] = field(default_factory=dict)
-
-
-def install_extension() -> None:
-    """Register ``doc._.gliner_labels``: the labels of this Doc alone; None for the component's."""
-    if not Doc.has_extension(EXTENSION):
-        Doc.set_extension(EXTENSION, default=None)
 
 
 def read_examples(

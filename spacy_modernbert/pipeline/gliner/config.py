@@ -26,8 +26,8 @@ class GlinerPipeConfig(Settings):
     """`flat`: no two spans overlap; `nested`: a span may lie within another."""
     multi_label: bool = False
     """Whether a span may have several labels."""
-    spans_key: str = "sc"
-    """The group of `doc.spans` that all spans are written to, with their scores."""
+    spans_key: str | None = "sc"
+    """The group of `doc.spans` that all spans are written to, with their scores. Null: none."""
     annotate_ents: bool = True
     """Whether spans are also written to `doc.ents`."""
     overwrite: bool = False

@@ -22,9 +22,10 @@ def gliner_score(examples: Iterable[Example], **settings: Any) -> dict[str, Any]
         ``annotate_ents`` is set. None where the gold Docs have no such annotation.
     """
     examples = list(examples)
-    # Not imported at the top: spaCy registers its own scorers when one is first looked up.
-    spans_score = registry.get("scorers", "spacy.spancat_scorer.v1")()
-    scores: dict[str, Any] = spans_score(examples, **settings)
+    scores: dict[str, Any] = {}
+    if settings.get("spans_key", "sc") is not None:
+        # Not imported at the top: spaCy registers its own scorers when one is first looked up.
+        scores.update(registry.get("scorers", "spacy.spancat_scorer.v1")()(examples, **settings))
     if settings.get("annotate_ents", True):
         scores.update(get_ner_prf(examples))
     return scores

@@ -7,13 +7,16 @@ from pathlib import Path
 
 from spacy import util
 from spacy.tokens import Doc
-from spacy_transformers import Transformer
+from spacy_transformers import Transformer, install_extensions
 from spacy_transformers.layers import TransformerListener
 from thinc.api import Model
 
 from ...text.batching import batch_by_budget
 from ..checkpoint_model import CheckpointModel
 from ..error_handling import annotate_batch
+
+# spacy-transformers does so when a component is created; unpickling creates none.
+install_extensions()
 
 
 class SetWidth:
