@@ -386,6 +386,14 @@ class Warnings(metaclass=_Coded):
         "`label_thresholds` names {names}, which the component does not have as a label{hint} Such a "
         "threshold counts only where a call or a Doc brings the label."
     )
+    SMW131 = (
+        "'{name}' replaces the spans in doc.spans['{key}'] that {other} has written, with their scores. "
+        "Give the two different groups: `spans_key`."
+    )
+    SMW132 = (
+        "'{name}' found '{text}' ({label}), but the entity '{other}' ({other_label}) of an earlier "
+        "component takes its place in doc.ents. Set `overwrite` to true to remove earlier entities."
+    )
     SMW150 = (
         "{lost} of the {total} annotated spans can't be learned: {too_wide} are wider than the {width} "
         "words of this model's longest span ({wide_labels}), {cut} are longer than what the model reads "

@@ -15,9 +15,12 @@ from thinc.api import Model
 from ...gliner.training.config import TrainingConfig
 from ..versions import check_versions
 from .config import GlinerPipeConfig
+from .extensions import install_doc_extensions
 
 if TYPE_CHECKING:
     from .component import GlinerPipe
+
+install_doc_extensions()
 
 DEFAULT_CONFIG = {
     **GlinerPipeConfig.defaults(),
@@ -59,7 +62,7 @@ def make_gliner(  # noqa: D417 - the other settings are described once, where th
     decoding: Literal["flat", "nested"],
     multi_label: bool,
     cross_sentences: bool,
-    spans_key: str,
+    spans_key: str | None,
     annotate_ents: bool,
     overwrite: bool,
     features: Literal["own", "doc"],
