@@ -8,6 +8,12 @@ numbers: text 001-019, encoder 020-059, pipeline and command line 060-099, gline
 from __future__ import annotations
 
 
+def shorten(text: object, most: int = 60) -> str:
+    """Return a text of a user for a message: its beginning, if it is long."""
+    whole = str(text)
+    return whole if len(whole) <= most else f"{whole[:most]} ... ({len(whole):,} characters)"
+
+
 class _Coded(type):
     """Puts the number of a message in front of it: ``Errors.SM001`` is ``[SM001] ...``."""
 
@@ -58,8 +64,8 @@ class Errors(metaclass=_Coded):
     # Checkpoints (encoder/hub.py, storage.py, weights.py, checkpoint.py, hf_encoder.py)
     SM040 = (
         "Can't find the checkpoint '{name}': {reason}. Check the spelling: a checkpoint is a folder "
-        "that holds config.json, tokenizer.json and model.safetensors, or the name of one on the "
-        "Hugging Face hub."
+        "that holds config.json (for a GLiNER gliner_config.json), tokenizer.json and "
+        "model.safetensors, or the name of one on the Hugging Face hub."
     )
     SM041 = (
         "The checkpoint folder {folder} has no {file}. A checkpoint needs config.json, "
@@ -308,8 +314,8 @@ class Errors(metaclass=_Coded):
         "or 'texts'."
     )
     SM232 = (
-        "'{name}' cannot encode texts: its encoder belongs to another component. Give Docs that this "
-        "component has processed, or train with nlp.update() or `spacy train`."
+        "A `setfit_textcat` whose encoder belongs to another component cannot encode texts by itself. "
+        "Give Docs that the other component has processed, or train with nlp.update() or `spacy train`."
     )
     SM233 = (
         "{item} is not an example. Give pairs of a text and its label, its list of labels, or a "

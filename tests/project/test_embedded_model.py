@@ -72,6 +72,25 @@ def test_zero_shot_on_the_demo_s_sentences(root, folder, tmp_path, monkeypatch):
     assert scores["ents_f"] > 0.65
 
 
+def test_it_is_saved_as_small_as_it_is(folder, tmp_path):
+    """It computes in float32, and both encoders have the embeddings of pieces."""
+    nlp = make(folder, labels=LABELS)
+    before = {text: [(e.text, e.label_) for e in nlp(text).ents] for text in TEXTS}
+    nlp.to_disk(tmp_path / "nlp")
+    saved = (tmp_path / "nlp" / "gliner" / "model" / "model.safetensors").stat().st_size
+    assert saved == pytest.approx((folder / "model.safetensors").stat().st_size, rel=0.01)
+    assert len(nlp.get_pipe("gliner").to_bytes()) < 1.05 * saved
+    loaded = spacy.load(tmp_path / "nlp")
+    again = make(folder, labels=LABELS)
+    again.get_pipe("gliner").from_bytes(nlp.get_pipe("gliner").to_bytes())
+    weights = nlp.get_pipe("gliner").model.checkpoint.network.state_dict()
+    for other in (loaded, again):
+        found = other.get_pipe("gliner").model.checkpoint.network.state_dict()
+        assert found.keys() == weights.keys()
+        assert all(found[name].equal(weight) for name, weight in weights.items())
+        assert {text: [(e.text, e.label_) for e in other(text).ents] for text in TEXTS} == before
+
+
 def test_it_states_its_threshold_and_window(folder):
     gliner = make(folder, labels=LABELS).get_pipe("gliner")
     assert (gliner.threshold, gliner.cfg["threshold"]) == (0.25, None)

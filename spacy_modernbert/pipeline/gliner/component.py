@@ -21,6 +21,7 @@ from ...gliner.inference.sequences import SplitText
 from ...gliner.training.config import TrainingConfig
 from ..checkpoint_model import CheckpointModel
 from ..checkpoint_pipe import CheckpointPipe, Readers, Writers
+from ..live_settings import ConfigEntry, LiveSettings
 from .annotations import (
     TrainingBatch,
     find_labels,
@@ -81,17 +82,18 @@ class GlinerPipe(CheckpointPipe):
         candidates: Candidates = None,
         scorer: Callable | None = None,
         training: TrainingConfig | None = None,
+        nlp: Language | None = None,
     ) -> None:
         install_extension()
         self.vocab = vocab
         self.model = model
         self.name = name
-        self.cfg: dict[str, Any] = config.model_dump()
+        settings = config.model_dump()
+        self.cfg = LiveSettings(settings, ConfigEntry(nlp, name, settings))
         self.ents_filter = ents_filter
         self.candidates = candidates
         self.scorer = scorer
         self.trainer = ComponentTrainer(model, training or TrainingConfig())
-        self._configured = config.model_dump()
         self._shared_vectors = SharedVectors()
         self._checked_names: tuple[tuple[str, ...], ...] = ()
         self._label_reader = LabelReader()
@@ -314,11 +316,11 @@ class GlinerPipe(CheckpointPipe):
 
     def changed_settings(self) -> dict[str, Any]:
         """Return the settings that differ from the config."""
-        return {k: v for k, v in self.cfg.items() if v != self._configured.get(k)}
+        return self.cfg.entry.changes(self.cfg)
 
     def change_settings(self, changes: dict[str, Any]) -> None:
         """Apply saved settings that differ from the config."""
-        self.cfg.update(changes)
+        self.cfg.update(self.cfg.entry.accept(changes))
         self.set_labels(self.cfg["labels"])
 
     def part_writers(self, excluded: set[str]) -> Writers:
@@ -369,11 +371,12 @@ class GlinerPipe(CheckpointPipe):
         if labels is not None:
             return self._label_reader.read(labels)
         self._require_labels()
+        label_texts = self._label_reader.read(self.cfg["labels"])
         names = (self.labels, tuple(self.cfg["label_thresholds"]))
         if names != self._checked_names:
             self._checked_names = names
-            warn_of_unknown_thresholds(*names)
-        return self._label_reader.read(self.cfg["labels"])
+            warn_of_unknown_thresholds(label_texts, names[1])
+        return label_texts
 
     def _forget_label_vectors(self) -> None:
         if self.model.shim.is_loaded:

@@ -125,4 +125,5 @@ def make_gliner(  # noqa: D417 - the other settings are described once, where th
         ents_filter=ents_filter,
         scorer=scorer,
         training=TrainingConfig.read(training, path=f"components.{name}.training"),
+        nlp=nlp,
     )
