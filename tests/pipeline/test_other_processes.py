@@ -219,7 +219,7 @@ def work(number):
         values = {
             "gliner": lambda: [round(x, 3) for x in doc.spans["sc"].attrs["scores"]],
             "setfit": lambda: [round(x, 3) for x in doc.cats.values()],
-            "transformer": lambda: doc._.trf_data.last_hidden_layer_state.dataXd.shape,
+            "transformer": lambda: doc._.trf_data.model_output.last_hidden_state.shape,
         }
         found.append((name, str(values[name]())))
     except BaseException as error:
