@@ -388,10 +388,16 @@ def test_scores_of_entities_and_spans(nlp):
     assert scores["ents_p"] < 1.0
 
 
-def test_find_threshold(nlp, tmp_path):
+@pytest.mark.parametrize("has_group", [True, False])
+def test_find_threshold(nlp, tmp_path, has_group):
+    """Entities are enough to score the group."""
     from spacy.cli.find_threshold import find_threshold
 
-    DocBin(docs=gold(nlp)).to_disk(tmp_path / "dev.spacy")
+    docs = gold(nlp)
+    for doc in docs:
+        if not has_group:
+            doc.ents = spacy.util.filter_spans(doc.spans.pop("sc"))
+    DocBin(docs=docs).to_disk(tmp_path / "dev.spacy")
     nlp.to_disk(tmp_path / "pipeline")
     best, score, scores = find_threshold(
         tmp_path / "pipeline",
