@@ -18,7 +18,6 @@ from thinc.api import Model, chain
 from thinc.util import get_torch_default_device
 from torch import Tensor, nn
 
-from ...encoder.bert import is_bert_like
 from ...encoder.checkpoint import (
     Checkpoint,
     encoder_to_bytes,
@@ -77,8 +76,8 @@ def modernbert_model_v1(
 
     Args:
         name: A checkpoint folder, or a name on the Hugging Face hub, which may end in
-            ``@revision``. Meant for ModernBERT. Any encoder that transformers supports works, too,
-            without the packed network's speed.
+            ``@revision``. Meant for ModernBERT. BERT, RoBERTa and similar networks run packed, too,
+            and any other encoder that transformers supports with padded sequences.
         max_length: Most pieces of a window, special pieces included. None: as the checkpoint says.
             A Doc with more pieces is read in overlapping windows, never cut off. On a CPU, 512
             reads long Docs faster than the 8,192 of ModernBERT.
@@ -242,11 +241,13 @@ def _longest_sequence(windows: WindowSettings, checkpoint: Checkpoint, name: str
 
 
 def _not_modernbert(name: str, encoder: Encoder) -> str:
-    padded = "sequences are padded"
+    own = "as a packed network of this package"
     return Warnings.SMW040.format(
         name=name,
         model_type=encoder.config.model_type,
-        padding=f"{padded} on a GPU only" if is_bert_like(encoder.config) else padded,
+        runs="with the layers of transformers, which pad sequences"
+        if encoder.pads_sequences
+        else own,
         limit="any number of" if encoder.max_length is None else f"at most {encoder.max_length}",
     )
 
