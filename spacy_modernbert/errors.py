@@ -61,6 +61,17 @@ class Errors(metaclass=_Coded):
         "XLM-RoBERTa, CamemBERT, ELECTRA and DistilBERT run without it."
     )
 
+    SM031 = (
+        "The encoder that components share needs spacy-transformers, which can't be imported ({reason}). "
+        "Install it, with the transformers that it fits: `pip install 'spacy-transformers>=1.4,<2.1'`. "
+        "The components `gliner` and `setfit_textcat` run without it."
+    )
+    SM032 = (
+        "The GLiNER checkpoint {source} relies on other repositories, which transformers reads, and "
+        "transformers can't be imported ({reason}). Install it: `pip install 'transformers>=4.48'`; or "
+        "convert the checkpoint on a machine that has it: `python -m spacy_modernbert convert-gliner`."
+    )
+
     # Checkpoints (encoder/hub.py, storage.py, weights.py, checkpoint.py, hf_encoder.py)
     SM040 = (
         "Can't find the checkpoint '{name}': {reason}. Check the spelling: a checkpoint is a folder "

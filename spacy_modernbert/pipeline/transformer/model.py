@@ -12,8 +12,6 @@ from typing import List, Tuple, TypeAlias  # noqa: UP035 - the types pydantic kn
 import torch
 from spacy.tokens import Doc
 from spacy.util import registry
-from spacy_transformers.data_classes import FullTransformerBatch
-from spacy_transformers.layers import split_trf_batch
 from thinc.api import Model, chain
 from thinc.util import get_torch_default_device
 from torch import Tensor, nn
@@ -33,7 +31,7 @@ from ...encoder.protocol import Encoder
 from ...errors import Errors, Warnings
 from ...text.batching import INFERENCE_PIECES, batch_by_budget
 from ..checkpoint_model import CheckpointModel, CheckpointShim
-from ..versions import check_versions
+from ..versions import check_transformers_versions
 from .sequences import (
     Ints,
     Mode,
@@ -42,6 +40,7 @@ from .sequences import (
     padding_mask,
     sequences_to_batch,
 )
+from .stock import FullTransformerBatch, split_trf_batch
 
 InT: TypeAlias = List[Doc]  # noqa: UP006
 OutT: TypeAlias = FullTransformerBatch
@@ -92,7 +91,7 @@ def modernbert_model_v1(
         The model. Its output holds the vectors of each window, and for each token the positions of
         its pieces.
     """
-    check_versions()
+    check_transformers_versions()
     return encoder_model(name, WindowSettings(max_length, overlap, mode), precision)
 
 
