@@ -52,7 +52,7 @@ class Errors(metaclass=_Coded):
     )
     SM022 = (
         "config.json holds a setting that this encoder does not support: {key} is {value!r}, but "
-        "should be {need}. Check that the checkpoint is an unmodified ModernBERT."
+        "should be {need}. Check that the checkpoint is a published one, unmodified."
     )
     SM023 = (
         "Two settings of config.json contradict each other: {one} is {one_value!r}, but {other} is "
@@ -60,6 +60,23 @@ class Errors(metaclass=_Coded):
         "which it is."
     )
     SM024 = "Unknown precision '{precision}'. Choose one of: {choices}."
+
+    SM030 = (
+        "A checkpoint of the type '{model_type}' runs with the layers of transformers, which can't be "
+        "imported ({reason}). Install it: `pip install 'transformers>=4.48'`. ModernBERT, BERT, RoBERTa, "
+        "XLM-RoBERTa, CamemBERT, ELECTRA and DistilBERT run without it."
+    )
+
+    SM031 = (
+        "The encoder that components share needs spacy-transformers, which can't be imported ({reason}). "
+        "Install it, with the transformers that it fits: `pip install 'spacy-transformers>=1.4,<2.1'`. "
+        "The components `gliner` and `setfit_textcat` run without it."
+    )
+    SM032 = (
+        "The GLiNER checkpoint {source} relies on other repositories, which transformers reads, and "
+        "transformers can't be imported ({reason}). Install it: `pip install 'transformers>=4.48'`; or "
+        "convert the checkpoint on a machine that has it: `python -m spacy_modernbert convert-gliner`."
+    )
 
     # Checkpoints (encoder/hub.py, storage.py, weights.py, checkpoint.py, hf_encoder.py)
     SM040 = (
@@ -96,9 +113,9 @@ class Errors(metaclass=_Coded):
         "or choose another place, and save again."
     )
     SM048 = (
-        "Can't build an encoder of the type '{model_type}': {reason}. Supported are ModernBERT and "
-        "the encoders of the installed transformers (BERT, DeBERTa-v2, XLM-RoBERTa ...). A newer "
-        "type may need a newer transformers."
+        "Can't build an encoder of the type '{model_type}': {reason}. Supported are ModernBERT, BERT, "
+        "RoBERTa and their relatives, and the encoders of the installed transformers (DeBERTa-v2, "
+        "MPNet ...). A newer type may need a newer transformers."
     )
     SM049 = (
         "The tokenizer in {source} has {entries:,} entries, but the embeddings have {rows:,} rows. Use "
@@ -352,9 +369,8 @@ class Warnings(metaclass=_Coded):
 
     # Checkpoints
     SMW040 = (
-        "'{name}' is a checkpoint of the type '{model_type}', not ModernBERT. It works, with the layers "
-        "of transformers: {padding}, and a window has {limit} pieces. If you meant ModernBERT, "
-        "check the setting `name`."
+        "'{name}' is a checkpoint of the type '{model_type}', not ModernBERT. It works, {runs}, and a "
+        "window has {limit} pieces. If you meant ModernBERT, check the setting `name`."
     )
 
     # Pipeline

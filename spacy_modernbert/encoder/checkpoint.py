@@ -21,6 +21,8 @@ from torch import Tensor
 from ..errors import Errors
 from ..text.files import atomic_path
 from ..text.tokenizer import PieceTokenizer
+from .bert import Bert
+from .bert_config import BERT_TYPES, BertConfig
 from .hf_encoder import HFEncoder
 from .hub import CONFIG, INDEX, PICKLED, SAFETENSORS
 from .modernbert import ModernBert
@@ -40,6 +42,11 @@ from .vocabulary import check_vocabulary
 from .weights import encoder_weights, load_weights
 
 _FORMAT = "spacy_modernbert"
+# Model type: the classes of our own network. transformers runs all other types.
+_NETWORKS: dict[str, tuple[Any, Any]] = {
+    ModernBertConfig.model_type: (ModernBertConfig, ModernBert),
+    **dict.fromkeys(BERT_TYPES, (BertConfig, Bert)),
+}
 
 
 @dataclass(frozen=True)
@@ -181,16 +188,29 @@ def build_encoder(
         device: Device of the network. Default: the CPU.
 
     Raises:
-        ValueError: SM044 if weights are missing or unexpected, SM045 if a shape is wrong.
+        ValueError: SM022 if a setting is not supported, SM044 if weights are missing or
+            unexpected, SM045 if a shape is wrong, SM048 if no network of this type is known.
     """
-    if config.get("model_type") != ModernBertConfig.model_type:
+    found = _own_network(config)
+    if found is None:
         return HFEncoder.from_weights(config, state, precision=precision, device=device)
+    config_type, network_type = found
     device = device or torch.device("cpu")
+    settings = config_type.from_dict(config)
     with SkipRandomInit():
-        encoder = ModernBert(ModernBertConfig.from_dict(config), precision=precision)
+        encoder: Encoder = network_type(settings, precision=precision)
     cast_parameters(encoder, resolve_precision(precision, device))
-    load_weights(encoder, encoder_weights(state))
+    load_weights(encoder, encoder_weights(state, prefix=settings.prefix))
     return encoder.to(device).eval()
+
+
+def _own_network(config: Mapping[str, Any]) -> tuple[Any, Any] | None:
+    """Return classes of configuration and network, None if transformers has to run it."""
+    model_type = config.get("model_type", "")
+    positions = config.get("position_embedding_type") or "absolute"
+    if model_type in BERT_TYPES and positions != "absolute":
+        return None
+    return _NETWORKS.get(model_type)
 
 
 def _header(checkpoint: Checkpoint) -> dict[str, str]:

@@ -1,14 +1,13 @@
 """Any other Hugging Face encoder behind the interface of ours.
 
-The only importer of transformers' models. On a CPU, BERT, MiniLM, XLM-R and similar networks take
-packed sequences as they are. Others, such as DeBERTa-v3, pad theirs inside; the caller sees packed
-sequences all the same.
+The only importer of transformers' models. They pad sequences, in groups of similar length; the
+caller sees packed sequences all the same.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,8 +15,8 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from ..errors import Errors
-from ..text.batching import CPU_CACHE_PIECES, batch_by_budget, batch_similar_lengths
-from .bert import OFFSET_POSITIONS, is_bert_like, packed_layer_outputs
+from ..text.batching import CPU_CACHE_PIECES, batch_similar_lengths
+from .bert_config import OFFSET_POSITIONS
 from .dropout import replace_dropout
 from .packing import PackedBatch
 from .precision import Precision, resolve_precision
@@ -76,6 +75,7 @@ class HFEncoder(Encoder):
             device: Device of the network. Default: the CPU.
 
         Raises:
+            ImportError: SM030 if transformers is not installed.
             ValueError: SM048 if transformers has no such encoder, SM044 if weights are missing or
                 unexpected, SM045 if a shape is wrong.
         """
@@ -143,19 +143,12 @@ class HFEncoder(Encoder):
     ) -> list[Tensor]:
         for module, rate in self._rates.items():
             module.p = max(rate, dropout)
-        # A GPU would have to start its kernels once a sequence.
-        packed = is_bert_like(self.config) and batch.device.type == "cpu"
-        groups = (_by_length if packed else _with_little_padding)(batch.lengths)
-        encode_group = self._encode_packed if packed else self._encode_padded
-        parts = [encode_group(batch.select(group), all_layers=all_layers) for group in groups]
+        groups = batch_similar_lengths(batch.lengths, budget=CPU_CACHE_PIECES)
+        parts = [
+            self._encode_padded(batch.select(group), all_layers=all_layers) for group in groups
+        ]
         order = [index for group in groups for index in group]
-        return [_restore_order(outputs, batch, order) for outputs in zip(*parts, strict=True)]
-
-    def _encode_packed(self, batch: PackedBatch, *, all_layers: bool) -> list[Tensor]:
-        dtype = resolve_precision(self.precision, batch.device)
-        with self._autocast(batch.device):
-            outputs = list(packed_layer_outputs(self.network, batch, dtype=dtype))
-        return [hidden.float() for hidden in (outputs if all_layers else outputs[-1:])]
+        return [batch.restore(torch.cat(outputs), order) for outputs in zip(*parts, strict=True)]
 
     def _encode_padded(self, batch: PackedBatch, *, all_layers: bool) -> list[Tensor]:
         ids = batch.pad(batch.ids, value=self.config.pad_token_id or 0)
@@ -187,6 +180,8 @@ def _build_network(config: Mapping[str, Any]) -> Any:
 
             settings = AutoConfig.for_model(**values)
             found = MODEL_MAPPING[type(settings)]
+    except ImportError as error:
+        raise ImportError(Errors.SM030.format(model_type=model_type, reason=error)) from error
     except (KeyError, ValueError, TypeError) as error:
         raise ValueError(Errors.SM048.format(model_type=model_type, reason=error)) from error
     if settings.is_encoder_decoder or getattr(settings, "is_decoder", False):
@@ -195,25 +190,3 @@ def _build_network(config: Mapping[str, Any]) -> Any:
     network_type = found[0] if isinstance(found, (tuple, list)) else found
     with SkipRandomInit():
         return network_type(settings)
-
-
-def _with_little_padding(lengths: Sequence[int]) -> list[list[int]]:
-    """Return batches of sequences that lose little to padding, as indices."""
-    return batch_similar_lengths(lengths, budget=CPU_CACHE_PIECES)
-
-
-def _by_length(lengths: Sequence[int]) -> list[list[int]]:
-    """Return batches, as indices, in which sequences of one length are neighbors.
-
-    Neighbors of one length share a call of attention.
-    """
-    order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
-    groups = batch_by_budget([lengths[i] for i in order], budget=CPU_CACHE_PIECES)
-    return [[order[i] for i in group] for group in groups]
-
-
-def _restore_order(parts: Sequence[Tensor], batch: PackedBatch, order: Sequence[int]) -> Tensor:
-    """Bring the outputs of all groups, joined, back into the order of the batch."""
-    outputs = torch.cat(list(parts)).split([batch.lengths[i] for i in order])
-    by_index = dict(zip(order, outputs, strict=True))
-    return torch.cat([by_index[index] for index in range(len(order))])

@@ -11,34 +11,24 @@ of one step is still in cache for the next, and one buffer serves all layers.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from typing_extensions import Self
 
+from .activations import ACTIVATIONS
 from .attention import SequenceLayout, attend, attend_
 from .dropout import dropout as drop
 from .modernbert_config import FULL, SLIDING, ModernBertConfig
+from .packed_encoder import PackedEncoder
 from .packing import PackedBatch
-from .precision import Linear, Precision, cast_parameters, resolve_precision
-from .protocol import Encoder
+from .precision import Linear, Precision, resolve_precision
 from .rotary import RotaryEmbedding
-from .weights import compact_weights
 
 # Pieces that a step of the in-place forward pass takes at a time. Smaller chunks would prepare the
 # weights of each product more often; the results of larger ones would leave the cache.
 _CHUNK_PIECES = 1024
-
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu,
-    "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
-    "relu": F.relu,
-    "silu": F.silu,
-}
 
 
 class Norm(nn.LayerNorm):
@@ -114,13 +104,13 @@ class GatedMLP(nn.Module):
     def forward(self, x: Tensor, dropout: float) -> Tensor:
         """*Shape:* (total, hidden) to (total, hidden)."""
         value, gate = self.Wi(x).chunk(2, dim=-1)
-        gated = _ACTIVATIONS[self.activation](value) * gate
+        gated = ACTIVATIONS[self.activation](value) * gate
         return cast(Tensor, self.Wo(drop(gated, max(dropout, self.rate), self.training)))
 
     def add_to_(self, total: Tensor, x: Tensor) -> None:
         """Add the output for `x` to a part of the residual stream. *Shape:* (n, hidden), both."""
         value, gate = self.Wi(x).chunk(2, dim=-1)
-        self.Wo.add_to_(total, _ACTIVATIONS[self.activation](value).mul_(gate))
+        self.Wo.add_to_(total, ACTIVATIONS[self.activation](value).mul_(gate))
 
 
 class Layer(nn.Module):
@@ -165,7 +155,7 @@ class Layer(nn.Module):
             self.mlp.add_to_(part, self.mlp_norm(part, layout.dtype))
 
 
-class ModernBert(Encoder):
+class ModernBert(PackedEncoder):
     """The encoder.
 
     It owns no buffer, so a checkpoint fills all of it.
@@ -174,8 +164,6 @@ class ModernBert(Encoder):
         config: Sizes and switches.
         precision: Number format of the matrix products; float32 on a device that lacks it.
     """
-
-    pads_sequences = False
 
     def __init__(self, config: ModernBertConfig, *, precision: Precision = "float32") -> None:
         super().__init__()
@@ -194,34 +182,6 @@ class ModernBert(Encoder):
     def input_embeddings(self) -> nn.Embedding:
         """Table of piece embeddings."""
         return self.embeddings.tok_embeddings
-
-    def prepare_inference_(self, device: torch.device | str | None = None) -> Self:
-        """Store the weights in the format of the products, for inference; norms stay float32.
-
-        Args:
-            device: Device that the network will run on. Default: that of its weights.
-        """
-        cast_parameters(self, resolve_precision(self.precision, device or self.device))
-        return self
-
-    def prepare_training_(self) -> Self:
-        """Store the weights in float32, for training: small updates would round away."""
-        cast_parameters(self, torch.float32)
-        return self
-
-    def stored_weights(self) -> dict[str, Tensor]:
-        """Return the weights by name, in the number formats in which a checkpoint stores them.
-
-        A network that computes in bfloat16 has float32 weights in training. Its output depends
-        only on the rounded ones, so these are stored, at half the size.
-        """
-        dtype = resolve_precision(self.precision, self.device)
-        return compact_weights(
-            {
-                name: tensor.to(dtype) if tensor.dim() == 2 else tensor
-                for name, tensor in self.state_dict().items()
-            }
-        )
 
     def forward(self, batch: PackedBatch, *, dropout: float = 0.0) -> Tensor:
         """Encode sequences; see `Encoder.forward`.

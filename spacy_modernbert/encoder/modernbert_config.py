@@ -15,16 +15,23 @@ records of other programs, and names and shapes of the weights are checked anywa
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn
 
-from ..errors import Errors, Warnings
+from ..errors import Errors
+from .activations import ACTIVATIONS
+from .config_checks import (
+    check_sizes,
+    is_count,
+    is_number,
+    need,
+    refuse_unsupported,
+    warn_of_unknown,
+)
 
 FULL = "full_attention"
 SLIDING = "sliding_attention"
-ACTIVATIONS = ("gelu", "gelu_pytorch_tanh", "relu", "silu")
 
 # Settings of the encoder itself: fields of ModernBertConfig that have the same key in the file.
 _SIZES = (
@@ -67,21 +74,16 @@ _ONLY: dict[str, tuple[Any, ...]] = {
     "attn_logit_softcapping": (),
 }
 
-# Keys that do not concern the encoder: heads, losses, initialization, token ids, records.
-_ACCEPTED_PREFIXES = ("_", "classifier_", "initializer_", "sparse_", "repad_", "output_")
-_ACCEPTED_SUFFIXES = ("_token_id",)
-_ACCEPTED = frozenset(
-    """architectures attn_implementation decoder_bias deterministic_flash_attn dtype torch_dtype
-    finetuning_task gradient_checkpointing id2label label2id num_labels layer_norm_eps problem_type
-    reference_compile return_dict task_specific_params tie_word_embeddings tokenizer_class
-    transformers_version use_cache chunk_size_feed_forward torchscript use_bfloat16 tf_legacy_loss
-    prefix sentence_transformers transformers.js_config auto_map unsloth_version label_smoothing
-    max_length min_length do_sample early_stopping num_beams num_beam_groups diversity_penalty
-    temperature top_k top_p typical_p repetition_penalty length_penalty no_repeat_ngram_size
-    encoder_no_repeat_ngram_size bad_words_ids num_return_sequences return_dict_in_generate
-    remove_invalid_values exponential_decay_length_penalty suppress_tokens begin_suppress_tokens
-    """.split()  # noqa: SIM905 - a block of words is easier to read than a page of quotes
-)
+_KNOWN = {
+    *_SIZES,
+    *_RATES,
+    *_SWITCHES,
+    *_LAYOUT,
+    *_ONLY,
+    "hidden_activation",
+    "norm_eps",
+    "sliding_window",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +96,11 @@ class ModernBertConfig:
             neighbors on each side.
         global_rope_theta, local_rope_theta: RoPE base of full and of sliding-window layers.
         source: The keys of the file, kept so that saving loses none of them.
+        prefix: Name of the encoder within checkpoints for a task; `model.` is always removed.
     """
 
     model_type: ClassVar[str] = "modernbert"
+    prefix: ClassVar[str] = ""
 
     vocab_size: int = 50368
     hidden_size: int = 768
@@ -119,7 +123,7 @@ class ModernBertConfig:
     source: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not self.layer_types and _is_count(self.num_hidden_layers):
+        if not self.layer_types and is_count(self.num_hidden_layers):
             object.__setattr__(self, "layer_types", _every_nth(3, self.num_hidden_layers))
         object.__setattr__(self, "source", dict(self.source))
         self._check()
@@ -146,14 +150,14 @@ class ModernBertConfig:
         """
         if data.get("model_type") != cls.model_type:
             raise ValueError(Errors.SM020.format(found=data.get("model_type")))
-        _refuse_unsupported(data)
-        _warn_of_unknown(data)
+        refuse_unsupported(data, _ONLY)
+        warn_of_unknown(data, _KNOWN)
         values: dict[str, Any] = {
             key: data[key]
             for key in (*_SIZES, *_RATES, *_SWITCHES, "hidden_activation", "norm_eps")
             if data.get(key) is not None
         }
-        _check_sizes(values)
+        check_sizes({name: value for name, value in values.items() if name in _SIZES})
         full = _read_theta(data, FULL, "global_rope_theta", default=cls.global_rope_theta)
         sliding = _read_theta(data, SLIDING, "local_rope_theta", default=cls.local_rope_theta)
         config = cls(
@@ -191,25 +195,25 @@ class ModernBertConfig:
         return {**kept, "model_type": self.model_type, **own, **layout}
 
     def _check(self) -> None:
-        _check_sizes({name: getattr(self, name) for name in _SIZES})
+        check_sizes({name: getattr(self, name) for name in _SIZES})
         for name in _RATES:
             rate = getattr(self, name)
-            _need(name, rate, _is_number(rate) and 0.0 <= rate < 1.0, "a number in [0, 1)")
+            need(name, rate, is_number(rate) and 0.0 <= rate < 1.0, "a number in [0, 1)")
         for name in _SWITCHES:
-            _need(name, getattr(self, name), isinstance(getattr(self, name), bool), "true or false")
+            need(name, getattr(self, name), isinstance(getattr(self, name), bool), "true or false")
         for name in ("norm_eps", "global_rope_theta", "local_rope_theta"):
             value = getattr(self, name)
-            _need(name, value, _is_number(value) and value > 0, "a number above 0")
-        activation = self.hidden_activation
-        _need("hidden_activation", activation, activation in ACTIVATIONS, f"one of {ACTIVATIONS}")
-        _need(
+            need(name, value, is_number(value) and value > 0, "a number above 0")
+        activation, names = self.hidden_activation, tuple(ACTIVATIONS)
+        need("hidden_activation", activation, activation in names, f"one of {names}")
+        need(
             "hidden_size",
             self.hidden_size,
             self.hidden_size % (2 * self.num_attention_heads) == 0,
             f"an even number of dimensions for each of {self.num_attention_heads} attention heads",
         )
         known = all(name in (FULL, SLIDING) for name in self.layer_types)
-        _need("layer_types", self.layer_types, known, f"a list of '{FULL}' and '{SLIDING}'")
+        need("layer_types", self.layer_types, known, f"a list of '{FULL}' and '{SLIDING}'")
         if len(self.layer_types) != self.num_hidden_layers:
             _contradict(
                 {"layer_types": self.layer_types, "num_hidden_layers": self.num_hidden_layers},
@@ -231,10 +235,10 @@ def _step_of(layer_types: tuple[str, ...]) -> int | None:
 def _read_layer_types(data: Mapping[str, Any], layers: int) -> tuple[str, ...]:
     step, names = data.get("global_attn_every_n_layers"), data.get("layer_types")
     if step is not None:
-        _need("global_attn_every_n_layers", step, _is_count(step), "a whole number above 0")
+        need("global_attn_every_n_layers", step, is_count(step), "a whole number above 0")
     if names is None:
         return _every_nth(3 if step is None else step, layers)
-    _need("layer_types", names, isinstance(names, (list, tuple)) and len(names) > 0, "a list")
+    need("layer_types", names, isinstance(names, (list, tuple)) and len(names) > 0, "a list")
     if step is not None and tuple(names) != _every_nth(step, len(names)):
         _contradict(data, "layer_types", "global_attn_every_n_layers")
     return tuple(names)
@@ -244,10 +248,10 @@ def _read_theta(data: Mapping[str, Any], layer_type: str, key: str, *, default: 
     """Return the RoPE base of one type of layer; None if version 4 says null."""
     table = data.get("rope_parameters") or {}
     path = f"rope_parameters.{layer_type}"
-    _need("rope_parameters", table, isinstance(table, Mapping), f"'{FULL}' and '{SLIDING}'")
-    _need("rope_parameters", table, set(table) <= {FULL, SLIDING}, f"'{FULL}' and '{SLIDING}'")
+    need("rope_parameters", table, isinstance(table, Mapping), f"'{FULL}' and '{SLIDING}'")
+    need("rope_parameters", table, set(table) <= {FULL, SLIDING}, f"'{FULL}' and '{SLIDING}'")
     rope = table.get(layer_type) or {}
-    _need(path, rope, isinstance(rope, Mapping), "'rope_type' and 'rope_theta'")
+    need(path, rope, isinstance(rope, Mapping), "'rope_type' and 'rope_theta'")
     for name, value in rope.items():
         known = {
             "rope_type": value == "default",
@@ -255,54 +259,13 @@ def _read_theta(data: Mapping[str, Any], layer_type: str, key: str, *, default: 
             "partial_rotary_factor": value in (None, 1, 1.0),
             "rope_theta": True,
         }
-        _need(f"{path}.{name}", value, known.get(name, False), "the default rotary embedding")
+        need(f"{path}.{name}", value, known.get(name, False), "the default rotary embedding")
     nested = rope.get("rope_theta")
     if nested is None:
         return data.get(key, default)
     if data.get(key) is not None and data[key] != nested:
         _contradict({key: data[key], path: nested}, key, path)
     return nested
-
-
-def _refuse_unsupported(data: Mapping[str, Any]) -> None:
-    for key, allowed in _ONLY.items():
-        value = data.get(key)
-        need = " or ".join(["null", *map(repr, allowed)])
-        _need(key, value, value is None or value in allowed, need)
-
-
-def _warn_of_unknown(data: Mapping[str, Any]) -> None:
-    known = {*_SIZES, *_RATES, *_SWITCHES, *_LAYOUT, *_ONLY, *_ACCEPTED}
-    known |= {"hidden_activation", "norm_eps", "sliding_window"}
-    unknown = [
-        key
-        for key, value in data.items()
-        if key not in known
-        and value is not None
-        and not key.startswith(_ACCEPTED_PREFIXES)
-        and not key.endswith(_ACCEPTED_SUFFIXES)
-    ]
-    if unknown:
-        warnings.warn(Warnings.SMW022.format(keys=", ".join(sorted(unknown))), stacklevel=4)
-
-
-def _check_sizes(values: Mapping[str, Any]) -> None:
-    for name, value in values.items():
-        if name in _SIZES:
-            _need(name, value, _is_count(value), "a whole number above 0")
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _need(key: str, value: Any, holds: bool, need: str) -> None:
-    if not holds:
-        raise ValueError(Errors.SM022.format(key=key, value=value, need=need))
 
 
 def _contradict(data: Mapping[str, Any], one: str, other: str) -> NoReturn:

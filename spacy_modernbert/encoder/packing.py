@@ -91,11 +91,27 @@ class PackedBatch:
         ids, positions = self.split(self.ids), self.split(self.positions)
         starts = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=self.device)
         return PackedBatch(
-            ids=torch.cat([ids[i] for i in indices]),
-            positions=torch.cat([positions[i] for i in indices]),
+            ids=torch.cat([self.ids[:0], *(ids[i] for i in indices)]),
+            positions=torch.cat([self.ids[:0], *(positions[i] for i in indices)]),
             cu_seqlens=starts,
             lengths=lengths,
         )
+
+    def restore(self, hidden: Tensor, order: Sequence[int]) -> Tensor:
+        """Undo `select`: bring the vectors of sequences back into the order of this batch.
+
+        Args:
+            hidden: Vectors of the sequences in another order. *Shape:* (total, ...).
+            order: Indices that `select` was given, each sequence once.
+
+        Returns:
+            *Shape:* (total, ...); keeps gradients. `hidden` itself if the order is the same.
+        """
+        if list(order) == list(range(self.n_sequences)):
+            return hidden
+        parts = hidden.split([self.lengths[i] for i in order])
+        by_index = dict(zip(order, parts, strict=True))
+        return torch.cat([by_index[index] for index in range(len(order))])
 
     def split(self, hidden: Tensor) -> list[Tensor]:
         """Cut the output of an encoder back into sequences; views, not copies.

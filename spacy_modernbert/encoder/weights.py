@@ -21,6 +21,8 @@ _HEADS = (
     "pooler.",
     "qa_outputs.",
 )
+# Buffers of numbers that old checkpoints store: networks compute them.
+_BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
 # Prefixes that other libraries put before the names of a module, outermost first.
 _WRAPPERS = ("_orig_mod.", "model.")
 # Names in checkpoints that were converted from TensorFlow.
@@ -44,7 +46,7 @@ def encoder_weights(state: Mapping[str, Tensor], *, prefix: str = "") -> dict[st
     return {
         _current_name(name): tensor
         for name, tensor in weights.items()
-        if not name.startswith(_HEADS)
+        if not name.startswith(_HEADS) and name not in _BUFFERS
     }
 
 

@@ -1,16 +1,17 @@
-"""A check that the installed spaCy, spacy-transformers and thinc are supported."""
+"""Checks that the installed spaCy, thinc and spacy-transformers are supported."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from packaging.requirements import Requirement
 
 from ..errors import Errors
 
-_CHECKED = ("spacy", "spacy-transformers", "thinc")
+_EVERYWHERE = ("spacy", "thinc")
+_SHARED_ENCODER = (*_EVERYWHERE, "spacy-transformers")
 
 
 @functools.cache
@@ -21,22 +22,40 @@ def check_versions() -> None:
     Without this check, the first sign would be a missing argument somewhere in a config.
 
     Raises:
-        ImportError: SM064 if spaCy, spacy-transformers or thinc is of another version.
+        ImportError: SM064 if spaCy or thinc is of another version.
     """
+    compare(_requirements(), _EVERYWHERE)
+
+
+@functools.cache
+def check_transformers_versions() -> None:
+    """Compare the versions that the shared encoder needs: spacy-transformers', too.
+
+    Raises:
+        ImportError: SM064 if spaCy, thinc or spacy-transformers is of another version.
+    """
+    compare(_requirements(), _SHARED_ENCODER)
+
+
+def _requirements() -> Iterable[str]:
     try:
-        compare(requires("spacy-modernbert") or ())
+        return requires("spacy-modernbert") or ()
     except PackageNotFoundError:  # run from a folder that was never installed
-        return
+        return ()
 
 
-def compare(requirements: Iterable[str]) -> None:
+def compare(requirements: Iterable[str], names: Collection[str]) -> None:
     """Compare requirements with the installed versions.
+
+    Args:
+        requirements: Requirements as in the metadata of a package.
+        names: Packages to compare; the others are pip's business.
 
     Raises:
         ImportError: SM064 for the first that is not met.
     """
     for requirement in map(Requirement, requirements):
-        if requirement.name not in _CHECKED:
+        if requirement.name not in names:
             continue
         found = version(requirement.name)
         if not requirement.specifier.contains(found, prereleases=True):

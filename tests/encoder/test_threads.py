@@ -21,7 +21,8 @@ SIZES = {
 KINDS = {
     "bert": {"torch_dtype": "float16"},
     "roberta": {"pad_token_id": 1},
-    "electra": {"embedding_size": 16},
+    "mpnet": {"pad_token_id": 1},
+    "albert": {"embedding_size": 8},
     "modernbert": {"global_attn_every_n_layers": 2},
 }
 batch = PackedBatch.from_sequences([[3, 4, 5], [6], [7, 8, 9, 10]])

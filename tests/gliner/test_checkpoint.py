@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -313,3 +314,15 @@ def test_converting_needs_the_backbone(folder, tmp_path):
     (folder / "tokenizer_config.json").unlink()
     with pytest.raises(ValueError, match=r"SM112.*tokenizer of 'nobody/nothing'"):
         convert(folder, tmp_path / "new")
+
+
+@pytest.mark.parametrize("missing", ["configuration", "tokenizer"])
+def test_completion_says_that_it_needs_transformers(folder, tmp_path, monkeypatch, missing):
+    if missing == "configuration":
+        edit(folder, encoder_config=None, model_name="nobody/nothing")
+    else:
+        (folder / "tokenizer.json").unlink()
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ImportError, match=r"SM032.*pip install 'transformers"):
+        convert(folder, tmp_path / "new")
+    assert not (tmp_path / "new").exists()

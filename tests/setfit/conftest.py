@@ -39,7 +39,7 @@ def write_modules(folder, *modules):
 
 @pytest.fixture(scope="session")
 def bert(tmp_path_factory):
-    """The folder of a BERT of two layers, which pads its rows inside."""
+    """The folder of a BERT of two layers."""
     from transformers import BertConfig, BertModel
 
     from spacy_modernbert.text.tokenizer_training import train_tokenizer

@@ -78,6 +78,7 @@ def load_any(source: str | Path, *, precision: Precision = "float32") -> GlinerM
 
     Raises:
         FileNotFoundError: SM040, SM041, SM100 if the checkpoint does not exist.
+        ImportError: SM032 if it relies on other repositories, and transformers is not installed.
         ValueError: SM112 if something it relies on is not available; SM101-SM107 if the checkpoint
             is not supported.
     """
@@ -107,10 +108,9 @@ def load_any(source: str | Path, *, precision: Precision = "float32") -> GlinerM
 
 def _fetch_config(name: str | None, source: str | Path) -> Mapping[str, Any]:
     """Return the ``config.json`` of a backbone, with all defaults written out."""
-    from transformers import AutoConfig
-
+    transformers = _import_transformers(source)
     try:
-        text = AutoConfig.from_pretrained(name).to_json_string(use_diff=False)
+        text = transformers.AutoConfig.from_pretrained(name).to_json_string(use_diff=False)
     except Exception as error:  # transformers and the hub have no common type
         raise ValueError(_missing(source, "the configuration", name, error)) from error
     content: dict[str, Any] = json.loads(text)
@@ -125,14 +125,23 @@ def _fetch_tokenizer(folder: Path, name: str | None, target: Path, source: str |
             if (folder / file).is_file():
                 shutil.copyfile(folder / file, target / file)
         return
-    from transformers import AutoTokenizer
-
+    transformers = _import_transformers(source)
     # A folder may hold the tokenizer in its older form alone, which transformers converts.
     is_own = (folder / "tokenizer_config.json").is_file()
     try:
-        AutoTokenizer.from_pretrained(str(folder) if is_own else name).save_pretrained(target)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder) if is_own else name)
+        tokenizer.save_pretrained(target)
     except Exception as error:
         raise ValueError(_missing(source, "the tokenizer", name, error)) from error
+
+
+def _import_transformers(source: str | Path) -> Any:
+    """Import transformers, which only checkpoints that are not self-contained need."""
+    try:
+        import transformers
+    except ImportError as error:
+        raise ImportError(Errors.SM032.format(source=source, reason=error)) from error
+    return transformers
 
 
 def _add_markers(path: Path, config: GlinerConfig, *, vocabulary: int) -> None:

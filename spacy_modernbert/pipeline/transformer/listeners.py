@@ -14,17 +14,19 @@ from typing import Any, List, Tuple  # noqa: UP035 - the types that pydantic kno
 
 from spacy.tokens import Doc
 from spacy.util import registry
-from spacy_transformers import Transformer
-from spacy_transformers.data_classes import TransformerData
-from spacy_transformers.layers import TransformerListener
-from spacy_transformers.layers.listener import forward as stock_forward
-from spacy_transformers.pipeline_component import install_extensions as install_stock_extensions
 from thinc.api import Model, chain
 from thinc.types import Floats2d, Ragged
 
 from ...errors import Errors, Warnings
 from ..checkpoint_model import CheckpointModel
 from .pooling import pool_tokens
+from .stock import (
+    Transformer,
+    TransformerData,
+    TransformerListener,
+    install_stock_extensions,
+    stock_forward,
+)
 
 BY_ENCODER = "trf_data_by_encoder"
 

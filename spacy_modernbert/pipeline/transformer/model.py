@@ -12,14 +12,10 @@ from typing import List, Tuple, TypeAlias  # noqa: UP035 - the types pydantic kn
 import torch
 from spacy.tokens import Doc
 from spacy.util import registry
-from spacy_transformers import install_extensions
-from spacy_transformers.data_classes import FullTransformerBatch
-from spacy_transformers.layers import split_trf_batch
 from thinc.api import Model, chain
 from thinc.util import get_torch_default_device
 from torch import Tensor, nn
 
-from ...encoder.bert import is_bert_like
 from ...encoder.checkpoint import (
     Checkpoint,
     encoder_to_bytes,
@@ -35,7 +31,7 @@ from ...encoder.protocol import Encoder
 from ...errors import Errors, Warnings
 from ...text.batching import INFERENCE_PIECES, batch_by_budget
 from ..checkpoint_model import CheckpointModel, CheckpointShim
-from ..versions import check_versions
+from ..versions import check_transformers_versions
 from .sequences import (
     Ints,
     Mode,
@@ -44,12 +40,13 @@ from .sequences import (
     padding_mask,
     sequences_to_batch,
 )
+from .stock import FullTransformerBatch, install_stock_extensions, split_trf_batch
 
 InT: TypeAlias = List[Doc]  # noqa: UP006
 OutT: TypeAlias = FullTransformerBatch
 
 # A stock `transformer` with this model is unpickled without being created.
-install_extensions()
+install_stock_extensions()
 
 TOK2VEC = "spacy_modernbert.ModernBertTok2Vec.v1"
 
@@ -81,8 +78,8 @@ def modernbert_model_v1(
 
     Args:
         name: A checkpoint folder, or a name on the Hugging Face hub, which may end in
-            ``@revision``. Meant for ModernBERT. Any encoder that transformers supports works, too,
-            without the packed network's speed.
+            ``@revision``. Meant for ModernBERT. BERT, RoBERTa and similar networks run packed, too,
+            and any other encoder that transformers supports with padded sequences.
         max_length: Most pieces of a window, special pieces included. None: as the checkpoint says.
             A Doc with more pieces is read in overlapping windows, never cut off. On a CPU, 512
             reads long Docs faster than the 8,192 of ModernBERT.
@@ -97,7 +94,7 @@ def modernbert_model_v1(
         The model. Its output holds the vectors of each window, and for each token the positions of
         its pieces.
     """
-    check_versions()
+    check_transformers_versions()
     return encoder_model(name, WindowSettings(max_length, overlap, mode), precision)
 
 
@@ -246,11 +243,13 @@ def _longest_sequence(windows: WindowSettings, checkpoint: Checkpoint, name: str
 
 
 def _not_modernbert(name: str, encoder: Encoder) -> str:
-    padded = "sequences are padded"
+    own = "as a packed network of this package"
     return Warnings.SMW040.format(
         name=name,
         model_type=encoder.config.model_type,
-        padding=f"{padded} on a GPU only" if is_bert_like(encoder.config) else padded,
+        runs="with the layers of transformers, which pad sequences"
+        if encoder.pads_sequences
+        else own,
         limit="any number of" if encoder.max_length is None else f"at most {encoder.max_length}",
     )
 

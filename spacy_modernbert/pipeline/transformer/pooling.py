@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import List, Literal, Tuple  # noqa: UP035 - the types that pydantic knows in thinc
 
 from spacy.util import registry
-from spacy_transformers.data_classes import TransformerData
-from spacy_transformers.layers import trfs2arrays
 from thinc.api import Model, reduce_first, reduce_last, reduce_max, reduce_mean
 from thinc.types import Floats2d, Ragged
+
+from .stock import TransformerData, trfs2arrays
 
 _REDUCTIONS = {
     "mean": reduce_mean,

@@ -10,15 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from spacy.tokens import Doc, Span
-from spacy_transformers.data_classes import FullTransformerBatch, TransformerData, WordpieceBatch
 from thinc.api import get_current_ops, torch2xp
 from thinc.types import Ragged
 from torch import Tensor
-from transformers.utils import ModelOutput
 
 from ...text.alignment import Alignment, align_tokens
 from ...text.tokenizer import PieceTokenizer
 from ...text.windows import Windows, cut_windows
+from .stock import FullTransformerBatch, ModelOutput, TransformerData, WordpieceBatch
 
 Ints = NDArray[np.int32]
 Mode = Literal["text", "words"]

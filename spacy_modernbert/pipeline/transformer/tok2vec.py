@@ -6,15 +6,15 @@ from typing import List  # noqa: UP035 - the types that pydantic knows in thinc
 
 from spacy.tokens import Doc
 from spacy.util import registry
-from spacy_transformers.layers import split_trf_batch
 from thinc.api import Model, chain
 from thinc.types import Floats2d, Ragged
 
 from ...encoder.precision import Precision
-from ..versions import check_versions
+from ..versions import check_transformers_versions
 from .model import TOK2VEC, WindowSettings, encoder_model
 from .pooling import pool_tokens
 from .sequences import Mode
+from .stock import split_trf_batch
 
 
 @registry.architectures(TOK2VEC)
@@ -41,7 +41,7 @@ def modernbert_tok2vec_v1(
     Returns:
         The model. Its output is one array per Doc. *Shape:* (tokens, hidden), float32.
     """
-    check_versions()
+    check_transformers_versions()
     encoder = encoder_model(name, WindowSettings(max_length, overlap, mode), precision)
     # Nested as by nlp.replace_listeners, so that a pipeline that it changed can be loaded.
     return chain(chain(encoder, split_trf_batch()), pool_tokens(pooling, grad_factor))
