@@ -12,6 +12,8 @@ from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from ..errors import Errors
+from .bundled import BUNDLED, bundled_folder
+from .kinds import require_encoder
 
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
@@ -34,7 +36,8 @@ def resolve(name: str, *, extra: Sequence[str] = ()) -> Path:
     ``models/encoder`` beside a folder ``models``, is a path: it is not downloaded.
 
     Args:
-        name: A path, ``owner/name``, or ``owner/name@revision`` with a branch, tag or commit.
+        name: ``bundled``, a path, ``owner/name``, or ``owner/name@revision`` with a branch, tag or
+            commit.
         extra: Further files of the repository that are needed.
 
     Returns:
@@ -43,6 +46,8 @@ def resolve(name: str, *, extra: Sequence[str] = ()) -> Path:
     Raises:
         FileNotFoundError: SM040 if neither disk, cache nor network has it.
     """
+    if name == BUNDLED:
+        return bundled_folder()
     folder = Path(name).expanduser()
     if name and folder.is_dir():
         return folder
@@ -59,6 +64,18 @@ def resolve(name: str, *, extra: Sequence[str] = ()) -> Path:
     except HFValidationError as error:
         # No name of a repository either, so nothing can be downloaded.
         raise _no_folder(name) from error
+
+
+def resolve_encoder(name: str) -> Path:
+    """Find the checkpoint of an encoder, as `resolve` does.
+
+    Raises:
+        FileNotFoundError: SM040 if neither disk, cache nor network has it.
+        ValueError: SM160 or SM163 if it is something else.
+    """
+    folder = resolve(name)
+    require_encoder(folder, name)
+    return folder
 
 
 def _looks_like_path(name: str) -> bool:

@@ -34,9 +34,11 @@ class CheckpointPipe(TrainablePipe):
     Attributes:
         part_names: Names of all parts of its own that the component can save. They are the names
             that ``exclude`` takes, and those of the files.
+        no_labels: The message where the component is used before it has labels.
     """
 
     part_names: ClassVar[tuple[str, ...]] = ()
+    no_labels: ClassVar[str]
 
     def __call__(self, doc: Doc, **settings: Any) -> Doc:
         """Annotate one Doc, with the settings of this call that `predict` takes."""
@@ -120,6 +122,10 @@ class CheckpointPipe(TrainablePipe):
     def part_readers(self, excluded: set[str]) -> Readers:
         """Return, for each part that the component can load, a function that reads its bytes."""
         raise NotImplementedError
+
+    def _require_labels(self) -> None:
+        if not self.labels:
+            raise ValueError(self.no_labels.format(name=self.name))
 
     def _annotate(self, docs: Sequence[Doc], **settings: Any) -> None:
         self.set_annotations(docs, self.predict(docs, **settings))

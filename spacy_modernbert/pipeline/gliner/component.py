@@ -61,6 +61,7 @@ class GlinerPipe(CheckpointPipe):
     """
 
     part_names = (VECTORS,)
+    no_labels = Errors.SM162
 
     def __init__(
         self,
@@ -147,7 +148,7 @@ class GlinerPipe(CheckpointPipe):
         keeps it. The labels of a single Doc, in ``doc._.gliner_labels``, come before both.
 
         Raises:
-            ValueError: E143 without labels, SM065 if a setting is out of range.
+            ValueError: SM162 without labels, SM065 if a setting is out of range.
         """
         threshold = self.threshold if threshold is None else threshold
         config = self._config(threshold=threshold, label_thresholds=label_thresholds)
@@ -297,7 +298,7 @@ class GlinerPipe(CheckpointPipe):
         The saved pipeline is smaller, predicts the same, and takes no other labels.
 
         Raises:
-            ValueError: E143 without labels, SM110 if this is no bi-encoder.
+            ValueError: SM162 without labels, SM110 if this is no bi-encoder.
         """
         checkpoint = self.model.checkpoint
         if checkpoint.vectors_of(list(self._read_labels(None).values())) is None:

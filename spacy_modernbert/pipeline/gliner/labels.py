@@ -30,16 +30,23 @@ def read_labels(labels: Labels) -> dict[str, str]:
 
     Raises:
         ValueError: E187 if a label or label text is no string, SM108 if one is empty, SM130
-            where one occurs twice, SM131 if the labels are a string.
+            where one occurs twice, SM131 if the labels are no list and no mapping.
     """
-    if isinstance(labels, str):
-        raise ValueError(Errors.SM131.format(labels=labels))
+    check_form(labels)
     if isinstance(labels, Mapping):
         _check(labels.keys())
         _check(labels.values())
         return dict(labels)
     _check(labels)
     return readable_label_texts(labels)
+
+
+def check_form(labels: Labels) -> None:
+    """Refuse, with SM131, what is no list, tuple or mapping, such as a string."""
+    if isinstance(labels, str) or not isinstance(labels, Sequence | Mapping):
+        given = labels.split(",") if isinstance(labels, str) else ["person", "city"]
+        example = [label.strip() for label in given]
+        raise ValueError(Errors.SM131.format(labels=labels, example=example))
 
 
 class LabelReader:

@@ -211,7 +211,7 @@ class SetfitTextcat(SetfitState):
         *Shape:* (docs, labels).
 
         Raises:
-            ValueError: E143 where there are no labels.
+            ValueError: SM205 where there are no labels.
         """
         docs = read_docs(docs, self.name)
         self._require_labels()

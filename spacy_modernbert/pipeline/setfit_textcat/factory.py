@@ -26,7 +26,7 @@ _BLOCKS = """
 
 [model]
 @architectures = "spacy_modernbert.SentenceEncoder.v1"
-name = "sentence-transformers/all-MiniLM-L6-v2"
+name = "bundled"
 pooling = null
 normalize = null
 prompt = null

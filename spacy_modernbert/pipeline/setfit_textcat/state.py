@@ -32,6 +32,7 @@ class SetfitState(CheckpointPipe):
     """
 
     part_names = (HEAD, SUPPORT)
+    no_labels = Errors.SM205
 
     def __init__(
         self,
