@@ -199,7 +199,10 @@ class Errors(metaclass=_Coded):
         "The labels are {labels!r}. Give a list of them, such as {example}, or a mapping of each label "
         "to the text that the model reads for it."
     )
-    SM132 = "Can't use the device '{device}': {reason}. Set `device` to 'cpu' or 'auto'."
+    SM132 = (
+        "Can't use the device '{device}': {reason}. Set `device` to 'cpu', to 'auto', which is a GPU if "
+        "torch can use one, or to a GPU that it can use: 'cuda', 'cuda:1' ..."
+    )
     SM134 = (
         "The setting `candidates = '{key}'` names a span group that the Doc does not have. Put the "
         "component that writes doc.spans['{key}'] before '{name}', or set `candidates` to null."
@@ -257,6 +260,15 @@ class Errors(metaclass=_Coded):
         "'{name}' is an encoder, and not a GLiNER. Use it as the `name` of a `modernbert` or "
         "`setfit_textcat` component, or train a GLiNER on it: as `encoder` in "
         "[initialize.components.gliner.new_head]. The bundled GLiNER has the name 'bundled'."
+    )
+
+    SM165 = (
+        "'{name}' predicts for a list of Docs, and not for {item}. Use nlp(text).ents for a text, or "
+        "predict([nlp.make_doc(text)])."
+    )
+    SM166 = (
+        "The `model` of '{name}' is {model!r}. The name of a checkpoint has a block around it: "
+        'config={{"model": {{"name": {model!r}}}}}.'
     )
 
     # SetFit (setfit/)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import partial
@@ -58,7 +59,7 @@ def resolve(name: str, *, extra: Sequence[str] = ()) -> Path:
         cached = _cached(repository, revision or None, extra)
         if cached is not None:
             return cached
-        if "/" in repository and folder.parent.is_dir():
+        if _is_like_bundled(name) or ("/" in repository and folder.parent.is_dir()):
             raise _no_folder(name)
         return _download(repository, revision or None, extra)
     except HFValidationError as error:
@@ -115,14 +116,19 @@ def _not_available(repository: str, revision: str | None, reason: str) -> FileNo
     name = f"{repository}@{revision}" if revision else repository
     option = f" --revision {revision}" if revision else ""
     full = (
-        f"{_NO_FOLDER}{_hint(name)}, the local cache does not have it, and {reason}. To download "
-        f"it on a machine with a network: `huggingface-cli download {repository}{option}`"
+        f"{_NO_FOLDER}{_hint(name)}, the local cache does not have it, and {reason.rstrip('. ')}. "
+        f"If the name is right, fetch it on a machine with a network: `hf download {repository}"
+        f"{option}`. `gliner` and `setfit_textcat` need no network with the model '{BUNDLED}'"
     )
     return FileNotFoundError(Errors.SM040.format(name=name, reason=full))
 
 
 def _hint(name: str) -> str:
-    """Name the folders whose names are similar, for a name that was mistyped."""
+    """Name what has a similar name, for a name that was mistyped."""
+    if _is_like_bundled(name):
+        return f" (the bundled model is '{BUNDLED}')"
+    if found := re.fullmatch(r"https?://[^/]+/([^/]+/[^/]+)(/.*)?", name):
+        return f" (on the hub its name is '{found[1]}', without the rest of the address)"
     folder = Path(name).expanduser()
     try:
         beside = {path.name: path for path in folder.parent.iterdir() if path.is_dir()}
@@ -130,6 +136,10 @@ def _hint(name: str) -> str:
         return ""
     similar = [str(beside[found]) for found in get_close_matches(folder.name, beside)]
     return f" (but there is {' and '.join(similar)})" if similar else ""
+
+
+def _is_like_bundled(name: str) -> bool:
+    return bool(get_close_matches(name.lower(), [BUNDLED], cutoff=0.8))
 
 
 def _has_weights(folder: Path) -> bool:

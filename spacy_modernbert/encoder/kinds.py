@@ -27,11 +27,16 @@ def require_encoder(folder: Path, name: str) -> None:
     """Refuse a pipeline or a GLiNER in the place of an encoder.
 
     Raises:
+        FileNotFoundError: SM040 if the folder holds no checkpoint.
         ValueError: SM160 or SM163 if the folder holds one of them.
     """
     _refuse_pipeline(folder, name)
-    if find_kind(folder) == "gliner":
+    kind = find_kind(folder)
+    if kind == "gliner":
         raise ValueError(Errors.SM163.format(name=name))
+    if kind is None and not (folder / "tokenizer.json").exists():
+        reason = "the folder has no config.json"
+        raise FileNotFoundError(Errors.SM040.format(name=name, reason=reason))
 
 
 def require_gliner(folder: Path) -> None:

@@ -61,7 +61,7 @@ class GlinerPipe(CheckpointPipe):
     """
 
     part_names = (VECTORS,)
-    no_labels = Errors.SM162
+    no_labels, not_docs = Errors.SM162, Errors.SM165
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class GlinerPipe(CheckpointPipe):
         """Replace all labels: a list of them, or a mapping of each to its label text.
 
         Raises:
-            ValueError: E187, SM108, SM130 or SM131 if they can't be used.
+            ValueError: SM108, SM130 or SM131 if they can't be used.
         """
         for label in read_labels(labels):
             self.vocab.strings.add(label)
@@ -148,8 +148,9 @@ class GlinerPipe(CheckpointPipe):
         keeps it. The labels of a single Doc, in ``doc._.gliner_labels``, come before both.
 
         Raises:
-            ValueError: SM162 without labels, SM065 if a setting is out of range.
+            ValueError: SM162 without labels, SM165 for what is no Doc, SM065 if a setting is wrong.
         """
+        docs = self.read_docs(docs)
         threshold = self.threshold if threshold is None else threshold
         config = self._config(threshold=threshold, label_thresholds=label_thresholds)
         words = [DocWords.read(doc, config.word_mode) for doc in docs]

@@ -14,6 +14,7 @@ from thinc.api import Model
 
 from ...encoder.bundled import BUNDLED
 from ...gliner.training.config import TrainingConfig
+from ..model_name import read_model
 from ..versions import check_versions
 from .config import GlinerPipeConfig
 from .labels import check_form
@@ -53,7 +54,7 @@ DEFAULT_CONFIG = {
 def make_gliner(  # noqa: D417 - the other settings are described once, where they are defined
     nlp: Language,
     name: str,
-    model: Model,
+    model: Model | str,
     labels: Any,  # spaCy would say of a string that it is no dict[str, str]; see `check_form`
     threshold: float | None,
     label_thresholds: dict[str, float],
@@ -96,6 +97,7 @@ def make_gliner(  # noqa: D417 - the other settings are described once, where th
     from .component import GlinerPipe
 
     check_versions()
+    model = read_model(model, name)
     check_form(labels)
     config = GlinerPipeConfig.read(
         {

@@ -32,7 +32,7 @@ class SetfitState(CheckpointPipe):
     """
 
     part_names = (HEAD, SUPPORT)
-    no_labels = Errors.SM205
+    no_labels, not_docs = Errors.SM205, Errors.SM216
 
     def __init__(
         self,
