@@ -29,8 +29,10 @@ from timing import ONE_THREAD
 from tqdm import tqdm
 from wasabi import msg
 
+from spacy_modernbert.encoder.hub import resolve
+
 HERE = Path(__file__).resolve().parent
-EMBEDDED = HERE.parent / "assets" / "models" / "gliner-minilm"
+BUNDLED = str(resolve("bundled"))
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,12 @@ def list_benchmarks(folder: Path, encoder: Path, minilm: Path) -> list[Benchmark
     one_case = ["--sizes", "6x384", "--repeats", "1", "--n-texts", "8", "--only", "5 labels"]
     speed = ["speed", str(minilm), str(folder / "ner" / "sentences" / "train.jsonl.gz")]
     few_entities = ["fewshot", str(minilm), str(folder / "ner" / "sentences")]
-    few_entities += ["--start", str(EMBEDDED)]
+    few_entities += ["--start", BUNDLED]
     few_steps = ["--sizes", "50", "--steps", "60", "--stock-steps", "60", "--test", "77"]
     few_texts = ["accuracy", str(folder / "textcat"), str(minilm), "--sets", "town"]
     few_texts += ["--results", str(folder / "setfit.jsonl")]
     one_seed = ["--seeds", "0", "--systems", "ours", "probe", "textcat"]
-    zero_shot = [str(EMBEDDED), str(folder / "ner"), "--sets", "sentences", "--split", "test"]
+    zero_shot = [BUNDLED, str(folder / "ner"), "--sets", "sentences", "--split", "test"]
     long_docs = [*zero_shot[:2], "--sets", "sentences/test"]
     peer = ("gliner",)
     training = "bench_gliner_training.py"

@@ -182,4 +182,6 @@ def make_system(
         return SetFit(model, task, cap=cap, seed=seed, stop=stop)
     if name == "textcat":
         return TextCat(task, seed=seed)
-    return Ours(model, task, seed=seed, **(PROBE if name == "probe" else {}), **config)
+    probe = PROBE["training"] if name == "probe" else {}
+    training = {"seed": seed, **probe, **config.get("training", {})}
+    return Ours(model, task, **{**config, "training": training})

@@ -4,8 +4,9 @@
 
 DATA has one folder per set with `train.jsonl.gz` and `dev.jsonl.gz`. A line is a sentence,
 `{"text": ..., "entities": [{"start", "end", "label"}], "tokens": [...]}`, with offsets in
-characters and labels in plain words. The sets are not part of this repository; the model card of
-`assets/models/gliner-minilm` names those that it was trained on, and where they are published.
+characters and labels in plain words. The sets are not part of this repository; the card of the
+bundled model (`spacy_modernbert/models/gliner-minilm`) names those that it was trained on, and
+where they are published.
 """
 
 from __future__ import annotations

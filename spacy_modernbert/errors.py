@@ -157,7 +157,7 @@ class Errors(metaclass=_Coded):
     # GLiNER (gliner/)
     SM100 = (
         "The folder {folder} is no GLiNER checkpoint: it has no gliner_config.json. Use the folder "
-        "or hub name of a GLiNER checkpoint, such as 'urchade/gliner_small-v2.1'."
+        "or hub name of a GLiNER checkpoint, such as 'urchade/gliner_small-v2.1', or 'bundled'."
     )
     SM101 = (
         "This is {kind}: its {key} is '{value}'. Only checkpoints that find entities are supported: "
@@ -219,10 +219,13 @@ class Errors(metaclass=_Coded):
         'label text: labels = {{"LABEL": "other words"}}.'
     )
     SM131 = (
-        "The labels are the string {labels!r}. Give a list, [{labels!r}], or a mapping of each label "
+        "The labels are {labels}. Give a list of them, such as {example}, or a mapping of each label "
         "to the text that the model reads for it."
     )
-    SM132 = "Can't use the device '{device}': {reason}. Set `device` to 'cpu' or 'auto'."
+    SM132 = (
+        "Can't use the device '{device}': {reason}. Set `device` to 'cpu', to 'auto', which is a GPU if "
+        "torch can use one, or to a GPU that it can use: 'cuda', 'cuda:1' ..."
+    )
     SM134 = (
         "The setting `candidates = '{key}'` names a span group that the Doc does not have. Put the "
         "component that writes doc.spans['{key}'] before '{name}', or set `candidates` to null."
@@ -258,6 +261,39 @@ class Errors(metaclass=_Coded):
         "keep the component as it is, list it in `frozen_components`."
     )
 
+    SM160 = (
+        "'{name}' is a spaCy pipeline, and not a checkpoint. Load it with spacy.load('{name}'), or take a "
+        "component out of it: nlp.add_pipe('NAME', source=spacy.load('{name}'))."
+    )
+    SM161 = (
+        "The bundled model is missing from {folder}. Install spacy_modernbert again, from its wheel, or "
+        "from a copy of the repository that holds this folder."
+    )
+    SM162 = (
+        "The component '{name}' has no labels, so there is nothing to look for (E143 in spaCy). Name them "
+        'when you add it: nlp.add_pipe("gliner", config={{"labels": ["person", "city"]}}); or later: '
+        'nlp.get_pipe(\'{name}\').set_labels(["person", "city"]).'
+    )
+    SM163 = (
+        "'{name}' is a GLiNER, and not an encoder. Use it as the `name` of a `gliner` component, or write "
+        "its encoders to folders of their own: `python -m spacy_modernbert convert-gliner {name} DIR "
+        "--encoder FOLDER`, or `--labels-encoder FOLDER`."
+    )
+    SM164 = (
+        "'{name}' is an encoder, and not a GLiNER. Use it as the `name` of a `modernbert` or "
+        "`setfit_textcat` component, or train a GLiNER on it: as `encoder` in "
+        "[initialize.components.gliner.new_head]. The bundled GLiNER has the name 'bundled'."
+    )
+
+    SM165 = (
+        "'{name}' predicts for a list of Docs, and not for {item}. Use nlp(text).ents for a text, or "
+        "predict([nlp.make_doc(text)])."
+    )
+    SM166 = (
+        "The `model` of '{name}' is {model!r}. The name of a checkpoint has a block around it: "
+        'config={{"model": {{"name": {model!r}}}}}.'
+    )
+
     # SetFit (setfit/)
     SM200 = (
         "{source} has a module that is not supported: '{name}'. Use a checkpoint with modules of "
@@ -278,6 +314,11 @@ class Errors(metaclass=_Coded):
     SM204 = (
         "The setting `max_length` is {value}, but the encoder was built for at most {limit} pieces. "
         "Set `max_length` to {limit} or less, or to null."
+    )
+    SM205 = (
+        "The component '{name}' has no labels yet (E143 in spaCy). Teach it with some texts of each: "
+        'nlp.get_pipe(\'{name}\').fit([("My parcel is late.", "delivery"), ("I paid twice.", '
+        '"payment")]); or train it with `spacy train`.'
     )
     SM210 = (
         "A classifier needs at least two labels to choose from (one, if a text can have several), but "

@@ -93,7 +93,7 @@ def test_info_names_versions_devices_and_cached_checkpoints(tmp_path, monkeypatc
     assert spacy.__version__ in result.output
     assert "processor" in result.output
 
-    from spacy_modernbert.cli.info import find_kind
+    from spacy_modernbert.encoder.kinds import find_kind
 
     for name, kind in (("gliner_config.json", "gliner"), ("modules.json", "setfit_textcat")):
         assert find_kind(tmp_path) is None

@@ -23,13 +23,13 @@ def inspect_alignment(
     import spacy
     from wasabi import msg
 
-    from ..encoder.hub import resolve
+    from ..encoder.hub import resolve_encoder
     from ..text.alignment import align_tokens
     from ..text.tokenizer import PieceTokenizer
 
     try:
         nlp = spacy.blank(lang) if len(lang) <= 3 else spacy.load(lang)
-        tokenizer = PieceTokenizer.from_folder(resolve(model))
+        tokenizer = PieceTokenizer.from_folder(resolve_encoder(model))
     except (ImportError, OSError, ValueError) as error:
         msg.fail("Can't inspect the alignment", str(error), exits=1)
     doc = nlp.make_doc(text)

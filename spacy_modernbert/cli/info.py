@@ -1,4 +1,4 @@
-"""Installed versions, devices, and checkpoints in the local cache."""
+"""Installed versions, devices, the bundled model, and checkpoints in the local cache."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import os
 import platform
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .. import __version__
+from ..encoder.bundled import BUNDLED, FOLDER, LICENSE
+from ..encoder.kinds import find_kind
 from ..errors import Errors
 
 _PACKAGES = (
@@ -33,7 +34,7 @@ def info(
         int | None, typer.Option("--gpu-id", "-g", help="Only check that this GPU can be used")
     ] = None,
 ) -> None:
-    """Print versions, devices and the checkpoints in the local cache.
+    """Print versions, devices, the bundled model and the checkpoints in the local cache.
 
     Include the output in a bug report.
     """
@@ -48,6 +49,11 @@ def info(
     msg.table(own + [(name, _version(name)) for name in _PACKAGES])
     msg.divider("Devices")
     msg.table(list(_devices()))
+    msg.divider("Bundled model")
+    size = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file())
+    row = (BUNDLED, FOLDER.name, "gliner, setfit_textcat", f"{size / 2**20:,.0f}", LICENSE)
+    header = ("name", "model", "used as", "MiB", "license")
+    msg.table([row], header=header, divider=True, aligns=("l", "l", "l", "r", "l"))
     msg.divider("Checkpoints in the local cache")
     found = list(_cached())
     if found:
@@ -108,15 +114,3 @@ def _cached() -> Iterator[tuple[str, str, str]]:
 def _repo_id(repository: object) -> str:
     name: str = getattr(repository, "repo_id", "")
     return name
-
-
-def find_kind(folder: Path) -> str | None:
-    """Return what a checkpoint's files are for, None if the folder is not a checkpoint."""
-    for file, kind in (
-        ("gliner_config.json", "gliner"),
-        ("modules.json", "setfit_textcat"),
-        ("config.json", "encoder"),
-    ):
-        if (folder / file).exists():
-            return kind
-    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import partial
@@ -12,6 +13,8 @@ from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from ..errors import Errors
+from .bundled import BUNDLED, bundled_folder
+from .kinds import require_encoder
 
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
@@ -34,7 +37,8 @@ def resolve(name: str, *, extra: Sequence[str] = ()) -> Path:
     ``models/encoder`` beside a folder ``models``, is a path: it is not downloaded.
 
     Args:
-        name: A path, ``owner/name``, or ``owner/name@revision`` with a branch, tag or commit.
+        name: ``bundled``, a path, ``owner/name``, or ``owner/name@revision`` with a branch, tag or
+            commit.
         extra: Further files of the repository that are needed.
 
     Returns:
@@ -43,6 +47,8 @@ def resolve(name: str, *, extra: Sequence[str] = ()) -> Path:
     Raises:
         FileNotFoundError: SM040 if neither disk, cache nor network has it.
     """
+    if name == BUNDLED:
+        return bundled_folder()
     folder = Path(name).expanduser()
     if name and folder.is_dir():
         return folder
@@ -53,12 +59,24 @@ def resolve(name: str, *, extra: Sequence[str] = ()) -> Path:
         cached = _cached(repository, revision or None, extra)
         if cached is not None:
             return cached
-        if "/" in repository and folder.parent.is_dir():
+        if _is_like_bundled(name) or ("/" in repository and folder.parent.is_dir()):
             raise _no_folder(name, ", and the local cache has no repository of this name")
         return _download(repository, revision or None, extra)
     except HFValidationError as error:
         # No name of a repository either, so nothing can be downloaded.
         raise _no_folder(name) from error
+
+
+def resolve_encoder(name: str) -> Path:
+    """Find the checkpoint of an encoder, as `resolve` does.
+
+    Raises:
+        FileNotFoundError: SM040 if neither disk, cache nor network has it.
+        ValueError: SM160 or SM163 if it is something else.
+    """
+    folder = resolve(name)
+    require_encoder(folder, name)
+    return folder
 
 
 def _looks_like_path(name: str) -> bool:
@@ -99,14 +117,19 @@ def _not_available(repository: str, revision: str | None, reason: str) -> FileNo
     name = f"{repository}@{revision}" if revision else repository
     option = f" --revision {revision}" if revision else ""
     full = (
-        f"{_NO_FOLDER}{_hint(name)}, the local cache does not have it, and {reason}. To download "
-        f"it on a machine with a network: `huggingface-cli download {repository}{option}`"
+        f"{_NO_FOLDER}{_hint(name)}, the local cache does not have it, and {reason.rstrip('. ')}. "
+        f"If the name is right, fetch it on a machine with a network: `hf download {repository}"
+        f"{option}`. `gliner` and `setfit_textcat` need no network with the model '{BUNDLED}'"
     )
     return FileNotFoundError(Errors.SM040.format(name=name, reason=full))
 
 
 def _hint(name: str) -> str:
-    """Name the folders whose names are similar, for a name that was mistyped."""
+    """Name what has a similar name, for a name that was mistyped."""
+    if _is_like_bundled(name):
+        return f" (the bundled model is '{BUNDLED}')"
+    if found := re.fullmatch(r"https?://[^/]+/([^/]+/[^/]+)(/.*)?", name):
+        return f" (on the hub its name is '{found[1]}', without the rest of the address)"
     folder = Path(name).expanduser()
     try:
         beside = {path.name: path for path in folder.parent.iterdir() if path.is_dir()}
@@ -114,6 +137,10 @@ def _hint(name: str) -> str:
         return ""
     similar = [str(beside[found]) for found in get_close_matches(folder.name, beside)]
     return f" (but there is {' and '.join(similar)})" if similar else ""
+
+
+def _is_like_bundled(name: str) -> bool:
+    return bool(get_close_matches(name.lower(), [BUNDLED], cutoff=0.8))
 
 
 def _has_weights(folder: Path) -> bool:

@@ -34,9 +34,13 @@ class CheckpointPipe(TrainablePipe):
     Attributes:
         part_names: Names of all parts of its own that the component can save. They are the names
             that ``exclude`` takes, and those of the files.
+        no_labels: The message where the component is used before it has labels.
+        not_docs: The message where `predict` gets something else than Docs.
     """
 
     part_names: ClassVar[tuple[str, ...]] = ()
+    no_labels: ClassVar[str]
+    not_docs: ClassVar[str]
 
     def __call__(self, doc: Doc, **settings: Any) -> Doc:
         """Annotate one Doc, with the settings of this call that `predict` takes."""
@@ -120,6 +124,24 @@ class CheckpointPipe(TrainablePipe):
     def part_readers(self, excluded: set[str]) -> Readers:
         """Return, for each part that the component can load, a function that reads its bytes."""
         raise NotImplementedError
+
+    def read_docs(self, docs: Iterable[Any]) -> list[Doc]:
+        """Return Docs as a list; ValueError `not_docs` where they are something else.
+
+        A text and a single Doc can be iterated over, too, but not to any good.
+        """
+        is_iterable = isinstance(docs, Iterable) and not isinstance(docs, str | Doc)
+        found: list[Any] = list(docs) if is_iterable else [docs]
+        wrong = [item for item in found if not isinstance(item, Doc)]
+        if wrong or not is_iterable:
+            item = (wrong or found)[0]
+            what = f"the {type(item).__name__} {str(item)[:60]!r}"
+            raise ValueError(self.not_docs.format(name=self.name, item=what))
+        return found
+
+    def _require_labels(self) -> None:
+        if not self.labels:
+            raise ValueError(self.no_labels.format(name=self.name))
 
     def _annotate(self, docs: Sequence[Doc], **settings: Any) -> None:
         self.set_annotations(docs, self.predict(docs, **settings))

@@ -50,6 +50,10 @@ def test_library_has_all_its_files(root, distributions):
     (wheel,) = distributions.glob("*.whl")
     (sdist,) = distributions.glob("*.tar.gz")
     ours = {p.relative_to(root).as_posix() for p in (root / "spacy_modernbert").rglob("*.py")}
+    models = root / "spacy_modernbert" / "models"
+    ours |= {p.relative_to(root).as_posix() for p in models.rglob("*") if p.is_file()}
+    assert "spacy_modernbert/models/gliner-minilm/model.safetensors" in ours
+    assert wheel.stat().st_size < 95_000_000
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert ours | {"spacy_modernbert/py.typed"} <= names
@@ -95,3 +99,28 @@ def test_pipeline_wheel_needs_the_library_and_nothing_else(checkpoint, tmp_path)
     code += "print([span.text for span in doc.spans['sc']])"
     printed = run("-c", code, cwd=target, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "empty"))
     assert printed.strip() == str(expected)
+
+
+def test_pipelines_of_the_bundled_model_load_by_name(tmp_path):
+    """`spacy package` of what `pip install` and two lines make; no checkpoint has a path."""
+    gliner = spacy.blank("en")
+    gliner.add_pipe("gliner", config={"labels": ["person", "city"], "device": "cpu"})
+    setfit = spacy.blank("en")
+    textcat = setfit.add_pipe("setfit_textcat", config={"device": "cpu"})
+    textcat.fit([("a loaf of bread", "food"), ("a late goal", "sport")], steps=0)
+    text = "Anna Schmidt bakes bread in Vienna."
+    target = tmp_path / "installed"
+    for name, nlp in (("gliner", gliner), ("setfit", setfit)):
+        nlp(text)
+        nlp.to_disk(tmp_path / name)
+        package = ["package", name, ".", "--name", f"{name}_try", "--build", "wheel", "--force"]
+        run("-m", "spacy", *package, cwd=tmp_path)
+    install = ["-m", "pip", "install", "--no-deps", "--target", target]
+    run(*install, *tmp_path.rglob("*.whl"), cwd=tmp_path)
+    code = (
+        "import spacy; nlp = spacy.load({name!r}); doc = nlp({text!r}); print(*doc.ents, doc.cats)"
+    )
+    for name, nlp in (("en_gliner_try", gliner), ("en_setfit_try", setfit)):
+        doc = nlp(text)
+        printed = run("-c", code.format(name=name, text=text), cwd=target, HF_HUB_OFFLINE="1")
+        assert printed.strip() == f"{' '.join(map(str, doc.ents))} {doc.cats}".strip()

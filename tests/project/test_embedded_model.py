@@ -9,6 +9,8 @@ from spacy.tokens import DocBin
 from spacy.training import Example
 from thinc.api import Config
 
+from spacy_modernbert.encoder.bundled import bundled_folder
+
 TEXTS = [
     "Steve Jobs founded Apple in Cupertino in 1976.",
     "The Danube flows through Vienna, Budapest and Belgrade.",
@@ -18,8 +20,8 @@ LABELS = ["person", "company", "river", "city", "year"]
 
 
 @pytest.fixture(scope="module")
-def folder(root):
-    return root / "assets" / "models" / "gliner-minilm"
+def folder():
+    return bundled_folder()
 
 
 def make(folder, **config):

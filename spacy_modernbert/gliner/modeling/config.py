@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...encoder.kinds import require_gliner
 from ...errors import Errors, Warnings
 
 CONFIG = "gliner_config.json"
@@ -143,12 +144,14 @@ class GlinerConfig:
 
         Raises:
             FileNotFoundError: SM100 where the folder has none.
-            ValueError: SM043 where the file is no JSON object, SM101 and SM103 as in `from_dict`.
+            ValueError: SM160 or SM164 where it is another checkpoint or a pipeline, SM043 where the
+                file is no JSON object, SM101 and SM103 as in `from_dict`.
         """
         path = folder / CONFIG
         try:
             data = json.loads(path.read_text(encoding="utf8"))
         except FileNotFoundError as error:
+            require_gliner(folder)
             raise FileNotFoundError(Errors.SM100.format(folder=folder)) from error
         except ValueError as error:
             raise ValueError(Errors.SM043.format(path=path, reason=error)) from error

@@ -70,6 +70,7 @@ class GlinerPipe(CheckpointPipe):
     """
 
     part_names = (VECTORS,)
+    no_labels, not_docs = Errors.SM162, Errors.SM165
 
     def __init__(
         self,
@@ -120,7 +121,7 @@ class GlinerPipe(CheckpointPipe):
         """Replace all labels: a list of them, or a mapping of each to its label text.
 
         Raises:
-            ValueError: E187, SM108, SM130 or SM131 if they can't be used.
+            ValueError: SM108, SM130 or SM131 if they can't be used.
         """
         for label in read_labels(labels):
             self.vocab.strings.add(label)
@@ -157,8 +158,9 @@ class GlinerPipe(CheckpointPipe):
         keeps it. The labels of a single Doc, in ``doc._.gliner_labels``, come before both.
 
         Raises:
-            ValueError: E143 without labels, SM065 if a setting is out of range.
+            ValueError: SM162 without labels, SM165 for what is no Doc, SM065 if a setting is wrong.
         """
+        docs = self.read_docs(docs)
         threshold = self.threshold if threshold is None else threshold
         config = self._config(threshold=threshold, label_thresholds=label_thresholds)
         words = [DocWords.read(doc, config.word_mode) for doc in docs]
@@ -307,7 +309,7 @@ class GlinerPipe(CheckpointPipe):
         The saved pipeline is smaller, predicts the same, and takes no other labels.
 
         Raises:
-            ValueError: E143 without labels, SM110 if this is no bi-encoder.
+            ValueError: SM162 without labels, SM110 if this is no bi-encoder.
         """
         checkpoint = self.model.checkpoint
         if checkpoint.vectors_of(list(self._read_labels(None).values())) is None:

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from spacy.language import Language
 from thinc.api import Model
 
+from ...encoder.bundled import BUNDLED
 from ...gliner.training.config import TrainingConfig
+from ..model_name import read_model
 from ..versions import check_versions
 from .config import GlinerPipeConfig
 from .extensions import install_doc_extensions
+from .labels import check_form
 
 if TYPE_CHECKING:
     from .component import GlinerPipe
@@ -29,7 +32,7 @@ DEFAULT_CONFIG = {
     "scorer": {"@scorers": "spacy_modernbert.gliner_scorer.v1"},
     "model": {
         "@architectures": "spacy_modernbert.Gliner.v1",
-        "name": "urchade/gliner_small-v2.1",
+        "name": BUNDLED,
         "precision": "float32",
     },
     "training": TrainingConfig.defaults(),
@@ -54,8 +57,8 @@ DEFAULT_CONFIG = {
 def make_gliner(  # noqa: D417 - the other settings are described once, where they are defined
     nlp: Language,
     name: str,
-    model: Model,
-    labels: dict[str, str] | list[str],
+    model: Model | str,
+    labels: Any,  # spaCy would say of a string that it is no dict[str, str]; see `check_form`
     threshold: float | None,
     label_thresholds: dict[str, float],
     words: Literal["spacy", "char", "gliner"],
@@ -91,11 +94,14 @@ def make_gliner(  # noqa: D417 - the other settings are described once, where th
         training: How the component is trained: see `TrainingConfig`.
 
     Raises:
-        ValueError: SM065 if a setting is unknown or out of range.
+        ValueError: SM065 if a setting is unknown or out of range, SM131 if the labels are no
+            list and no mapping.
     """
     from .component import GlinerPipe
 
     check_versions()
+    model = read_model(model, name)
+    check_form(labels)
     config = GlinerPipeConfig.read(
         {
             "labels": labels,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from spacy.training import Example
 
 from ...encoder.checkpoint import load_encoder
-from ...encoder.hub import resolve
+from ...encoder.hub import resolve_encoder
 from ...errors import Errors, Warnings
 from ...gliner.training.collator import count_coverage
 from ...gliner.training.new_model import new_gliner
@@ -37,8 +37,8 @@ def put_new_head(
     if by_similarity and (own is None or config.head != "span" or not label_texts):
         raise ValueError(Errors.SM154)
     gliner = new_gliner(
-        load_encoder(resolve(encoder), precision=precision),
-        None if own is None else load_encoder(resolve(own), precision=precision),
+        load_encoder(resolve_encoder(encoder), precision=precision),
+        None if own is None else load_encoder(resolve_encoder(own), precision=precision),
         head=config.head,
         max_width=config.max_width,
         max_len=config.max_len,

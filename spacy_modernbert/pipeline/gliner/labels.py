@@ -9,8 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from spacy.errors import Errors as SpacyErrors
-
 from ...errors import Errors, Warnings, shorten
 from ...gliner.inference.label_texts import readable_label_texts
 
@@ -29,17 +27,30 @@ def read_labels(labels: Labels) -> dict[str, str]:
         Label -> label text, in the order given.
 
     Raises:
-        ValueError: E187 if a label or label text is no string, SM108 if one is empty, SM130
-            where one occurs twice, SM131 if the labels are a string.
+        ValueError: SM131 if they are no list or mapping of strings, SM108 if one is empty, SM130
+            where one occurs twice.
     """
-    if isinstance(labels, str):
-        raise ValueError(Errors.SM131.format(labels=shorten(labels)))
+    check_form(labels)
     if isinstance(labels, Mapping):
         _check(labels.keys())
         _check(labels.values())
         return dict(labels)
     _check(labels)
     return readable_label_texts(labels)
+
+
+def check_form(labels: Labels) -> None:
+    """Refuse, with SM131, what is no list, tuple or mapping of strings, such as a string."""
+    members: Iterable[object] = [None]
+    if isinstance(labels, Mapping):
+        members = [*labels, *labels.values()]
+    elif isinstance(labels, list | tuple):
+        members = labels
+    if all(isinstance(member, str) for member in members):
+        return
+    given = labels.split(",") if isinstance(labels, str) else []
+    example = [label.strip() for label in given if label.strip()] or ["person", "city"]
+    raise ValueError(Errors.SM131.format(labels=shorten(repr(labels)), example=example))
 
 
 class LabelReader:
@@ -62,8 +73,6 @@ class LabelReader:
 
 def _check(texts: Iterable[str]) -> None:
     for text in texts:
-        if not isinstance(text, str):
-            raise ValueError(SpacyErrors.E187)
         if not text.strip():
             raise ValueError(Errors.SM108.format(label=text))
     text, count = next(iter(Counter(texts).most_common(1)), ("", 0))

@@ -14,6 +14,7 @@ from spacy.util import registry
 from thinc.api import Model
 from torch import nn
 
+from ...encoder.bundled import BUNDLED
 from ...encoder.precision import Precision
 from ...gliner.checkpoint import serialization
 from ...gliner.checkpoint.convert import load_any
@@ -70,13 +71,13 @@ OutT: TypeAlias = List[ScoredSpans]  # noqa: UP006
 
 
 @registry.architectures("spacy_modernbert.Gliner.v1")
-def gliner_v1(name: str, precision: Precision = "float32") -> Model:
+def gliner_v1(name: str = BUNDLED, precision: Precision = "float32") -> Model:
     """Make the model of a ``gliner`` component.
 
     Weights are loaded later: in ``nlp.initialize``, from the saved pipeline, or at first use.
 
     Args:
-        name: A GLiNER checkpoint folder, or a name on the Hugging Face hub.
+        name: ``bundled``, a GLiNER checkpoint folder, or a name on the Hugging Face hub.
         precision: Number format of the encoders' matrix products.
 
     Returns:

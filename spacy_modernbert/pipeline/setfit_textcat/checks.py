@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from spacy.errors import Errors as SpacyErrors
-from spacy.tokens import Doc
 
 from ...errors import Errors
 from ...setfit.training.config import SetfitOptimizerConfig, SetfitTrainingConfig
@@ -59,18 +58,3 @@ def read_steps(steps: int | None, config: SetfitTrainingConfig) -> int:
     if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 0:
         raise ValueError(Errors.SM214.format(value=steps))
     return int(steps)
-
-
-def read_docs(docs: Iterable[Any], name: str) -> list[Doc]:
-    """Return Docs as a list; ValueError SM216 where they are something else.
-
-    A text and a single Doc can be iterated over, too, but not to any good.
-    """
-    found: list[Any] = [docs] if isinstance(docs, str) else list(docs)
-    wrong = next((item for item in found if not isinstance(item, Doc)), None)
-    if isinstance(docs, Doc):
-        wrong = docs
-    if wrong is not None:
-        item = f"the {type(wrong).__name__} {str(wrong)[:60]!r}"
-        raise ValueError(Errors.SM216.format(name=name, item=item))
-    return found

@@ -30,7 +30,6 @@ from .checks import (
     check_label,
     check_positive_label,
     of_setfit,
-    read_docs,
     read_steps,
 )
 from .examples import EXAMPLE_BATCH, AnnotatedText, read_given
@@ -211,9 +210,9 @@ class SetfitTextcat(SetfitState):
         *Shape:* (docs, labels).
 
         Raises:
-            ValueError: E143 where there are no labels.
+            ValueError: SM205 where there are no labels.
         """
-        docs = read_docs(docs, self.name)
+        docs = self.read_docs(docs)
         self._require_labels()
         settings, classifier = self.learning_settings, self.classifier
         # Between an update and its step, the last classifier serves other components.
@@ -238,7 +237,7 @@ class SetfitTextcat(SetfitState):
         Raises:
             ValueError: SM235 where the classifier came without prototypes.
         """
-        settings, docs = self.learning_settings, read_docs(docs, self.name)
+        settings, docs = self.learning_settings, self.read_docs(docs)
         classifier = self.learner.current_classifier(settings)
         vectors = sentence_vectors(self.model, self.learner.source, docs, settings.flat)
         return distances(vectors, classifier, name=self.name)

@@ -14,6 +14,7 @@ from thinc.api import Config, Model
 
 from ...setfit.head.config import HeadConfig
 from ...setfit.training.config import SetfitTrainingConfig
+from ..model_name import read_model
 from ..versions import check_versions
 from .config import SetfitTextcatConfig
 
@@ -26,7 +27,7 @@ _BLOCKS = """
 
 [model]
 @architectures = "spacy_modernbert.SentenceEncoder.v1"
-name = "sentence-transformers/all-MiniLM-L6-v2"
+name = "bundled"
 pooling = null
 normalize = null
 prompt = null
@@ -58,7 +59,7 @@ _SCORES = {"cats_score": 1.0, **{f"cats_{name}": None for name in _UNWEIGHTED.sp
 def make_setfit_textcat(
     nlp: Language,
     name: str,
-    model: Model,
+    model: Model | str,
     threshold: float,
     multi_label: bool,
     abstain_label: str | None,
@@ -83,6 +84,7 @@ def make_setfit_textcat(
     from .component import SetfitTextcat
 
     check_versions()
+    model = read_model(model, name)
     settings = {
         "threshold": threshold,
         "multi_label": multi_label,

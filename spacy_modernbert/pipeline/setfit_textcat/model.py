@@ -15,7 +15,8 @@ from thinc.api import Model, xp2torch
 from thinc.types import Floats2d
 from torch import nn
 
-from ...encoder.hub import resolve
+from ...encoder.bundled import BUNDLED
+from ...encoder.hub import resolve_encoder
 from ...encoder.packing import PackedBatch
 from ...encoder.precision import Precision
 from ...errors import Warnings
@@ -25,6 +26,7 @@ from ...setfit.checkpoint.write import save_sentence_encoder
 from ...setfit.modeling.sentence_encoder import SentenceEncoder
 from ...text.tokenizer import Ints
 from ..checkpoint_model import CheckpointModel, CheckpointShim
+from .bundled import load_bundled_sentence_encoder
 
 InT: TypeAlias = List[Doc]  # noqa: UP006
 OutT: TypeAlias = Floats2d
@@ -32,7 +34,7 @@ OutT: TypeAlias = Floats2d
 
 @registry.architectures("spacy_modernbert.SentenceEncoder.v1")
 def sentence_encoder_v1(
-    name: str,
+    name: str = BUNDLED,
     pooling: str | None = None,
     normalize: bool | None = None,
     prompt: str | None = None,
@@ -44,7 +46,8 @@ def sentence_encoder_v1(
     Weights are not loaded here but in ``nlp.initialize``, from the saved pipeline, or at first use.
 
     Args:
-        name: A folder of sentence-transformers or a plain checkpoint, or a name on the hub.
+        name: ``bundled``, a folder of sentence-transformers or a plain checkpoint, or a name on the
+            hub.
         pooling: How a text's pieces become its vector. None: as the checkpoint says, which is the
             mean if it says nothing.
         normalize: Whether vectors have length one. None: as the checkpoint says.
@@ -73,8 +76,10 @@ class SentenceEncoderFormat:
     overrides: Overrides
 
     def load(self, name: str, precision: Precision) -> SentenceEncoder:
-        """Load a checkpoint by folder or hub name."""
-        return self.from_disk(resolve(name), precision)
+        """Load the bundled sentence encoder, or a checkpoint by folder or hub name."""
+        if name == BUNDLED:
+            return load_bundled_sentence_encoder(self.overrides, precision)
+        return self.from_disk(resolve_encoder(name), precision)
 
     def from_disk(self, path: Path, precision: Precision) -> SentenceEncoder:
         """Read a folder of sentence-transformers, or a plain checkpoint."""

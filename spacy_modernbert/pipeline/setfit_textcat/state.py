@@ -31,6 +31,7 @@ class SetfitState(CheckpointPipe):
     """
 
     part_names = (HEAD, SUPPORT)
+    no_labels, not_docs = Errors.SM205, Errors.SM216
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ from ...encoder.checkpoint import (
     load_encoder_file,
     save_encoder_file,
 )
-from ...encoder.hub import resolve
+from ...encoder.hub import resolve_encoder
 from ...encoder.modernbert_config import ModernBertConfig
 from ...encoder.packing import PackedBatch
 from ...encoder.precision import Precision
@@ -127,7 +127,7 @@ class EncoderFormat:
 
     def load(self, name: str, precision: Precision) -> Checkpoint:
         """Load a checkpoint by folder or hub name."""
-        checkpoint = load_encoder(resolve(name), precision=precision)
+        checkpoint = load_encoder(resolve_encoder(name), precision=precision)
         if checkpoint.encoder.config.model_type != ModernBertConfig.model_type:
             warnings.warn(_not_modernbert(name, checkpoint.encoder), stacklevel=2)
         return checkpoint

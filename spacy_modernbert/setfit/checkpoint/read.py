@@ -60,22 +60,40 @@ def load_sentence_encoder(
         tokenizer = lower_cased(tokenizer)
     config, state = read_config(core), read_state(core)
     encoder = build_encoder(config, state, precision=precision, device=device)
-    pooling, *rest = _with_overrides(folder_config, overrides, folder)
+    model = build_sentence_encoder(
+        encoder, tokenizer, folder_config, overrides=overrides, source=folder
+    )
+    return model.to(device or torch.device("cpu"))
+
+
+def build_sentence_encoder(
+    encoder: Encoder,
+    tokenizer: PieceTokenizer,
+    folder_config: FolderConfig,
+    *,
+    overrides: Overrides,
+    source: Path,
+) -> SentenceEncoder:
+    """Put the modules of a folder behind an encoder; the weights of modules come from ``source``.
+
+    Raises:
+        ValueError: SM200-SM204 where something is not supported.
+    """
+    pooling, *rest = _with_overrides(folder_config, overrides, source)
     layers, width = [], encoder.hidden_size * len(pooling.settings["modes"])
     for spec in rest:
-        layer = build_module(spec, width=width, source=folder / spec.path)
+        layer = build_module(spec, width=width, source=source / spec.path)
         if list(layer.parameters()):
-            load_weights(layer, read_state(folder / spec.path))
+            load_weights(layer, read_state(source / spec.path))
         layers.append(layer)
         width = module_width(layer, width)
-    model = SentenceEncoder(
+    return SentenceEncoder(
         encoder,
         tokenizer,
         modes=pooling.settings["modes"],
         layers=layers,
         input_config=_input_config(folder_config, overrides, tokenizer, encoder, pooling),
     )
-    return model.to(device or torch.device("cpu"))
 
 
 def lower_cased(tokenizer: PieceTokenizer) -> PieceTokenizer:
