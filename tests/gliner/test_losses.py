@@ -124,10 +124,10 @@ def test_losses_and_gradients_are_upstream_s(case, oracle, monkeypatch, arch, ba
         torch.testing.assert_close(gradient, expected[1][key], atol=1e-4 * largest, rtol=1e-2)
 
 
-def only_gold(spans, labels, n_words, max_width, rng):
+def only_gold(part, labels, n_words, max_width, rng):
     from spacy_modernbert.gliner.training.collator import CandidateSpans
 
-    whole = [s for s in spans if s.label in labels]
+    whole = [s for s in part.spans if s.label in labels]
     bounds = [(s.start, s.end) for s in whole]
     values = np.zeros((len(bounds), len(labels)), dtype=np.float32)
     for i, span in enumerate(whole):
