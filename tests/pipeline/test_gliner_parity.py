@@ -22,7 +22,7 @@ CASES = [
 
 
 class UpstreamTokenizer:
-    """Tokens that are upstream's words: spans that end within a token would grow, and exclude others."""
+    """Tokens that are upstream's words, so that no span grows to a token and excludes another."""
 
     def __init__(self, vocab):
         self.vocab = vocab
