@@ -55,9 +55,7 @@ def run_pipeline(nlp: Language, task: Task) -> Entities:
     return [
         [
             (*offsets, span.label_)
-            for span, offsets in zip(
-                doc.spans["sc"], doc.spans["sc"].attrs["chars"].tolist(), strict=True
-            )
+            for span, offsets in zip(doc.spans["sc"], doc.spans["sc"].attrs["chars"], strict=True)
         ]
         for doc in docs
     ]

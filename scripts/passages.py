@@ -33,7 +33,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from wasabi import msg
 
-from spacy_modernbert.pipeline.gliner.annotations import EXTENSION, install_extension
+from spacy_modernbert.pipeline.gliner.extensions import EXTENSION, install_extension
 
 TOPIC, TYPES = "== ", "types:"
 

@@ -8,6 +8,12 @@ numbers: text 001-019, encoder 020-059, pipeline and command line 060-099, gline
 from __future__ import annotations
 
 
+def shorten(text: object, most: int = 60) -> str:
+    """Return a text of a user for a message: its beginning, if it is long."""
+    whole = str(text)
+    return whole if len(whole) <= most else f"{whole[:most]} ... ({len(whole):,} characters)"
+
+
 class _Coded(type):
     """Puts the number of a message in front of it: ``Errors.SM001`` is ``[SM001] ...``."""
 
@@ -58,8 +64,8 @@ class Errors(metaclass=_Coded):
     # Checkpoints (encoder/hub.py, storage.py, weights.py, checkpoint.py, hf_encoder.py)
     SM040 = (
         "Can't find the checkpoint '{name}': {reason}. Check the spelling: a checkpoint is a folder "
-        "that holds config.json, tokenizer.json and model.safetensors, or the name of one on the "
-        "Hugging Face hub."
+        "that holds config.json (for a GLiNER gliner_config.json), tokenizer.json and "
+        "model.safetensors, or the name of one on the Hugging Face hub."
     )
     SM041 = (
         "The checkpoint folder {folder} has no {file}. A checkpoint needs config.json, "
@@ -196,7 +202,7 @@ class Errors(metaclass=_Coded):
         'label text: labels = {{"LABEL": "other words"}}.'
     )
     SM131 = (
-        "The labels are {labels!r}. Give a list of them, such as {example}, or a mapping of each label "
+        "The labels are {labels}. Give a list of them, such as {example}, or a mapping of each label "
         "to the text that the model reads for it."
     )
     SM132 = (
@@ -349,8 +355,8 @@ class Errors(metaclass=_Coded):
         "or 'texts'."
     )
     SM232 = (
-        "'{name}' cannot encode texts: its encoder belongs to another component. Give Docs that this "
-        "component has processed, or train with nlp.update() or `spacy train`."
+        "A `setfit_textcat` whose encoder belongs to another component cannot encode texts by itself. "
+        "Give Docs that the other component has processed, or train with nlp.update() or `spacy train`."
     )
     SM233 = (
         "{item} is not an example. Give pairs of a text and its label, its list of labels, or a "
@@ -426,6 +432,14 @@ class Warnings(metaclass=_Coded):
     SMW130 = (
         "`label_thresholds` names {names}, which the component does not have as a label{hint} Such a "
         "threshold counts only where a call or a Doc brings the label."
+    )
+    SMW131 = (
+        "'{name}' replaces the spans in doc.spans['{key}'] that {other} has written, with their scores. "
+        "Give the two different groups: `spans_key`."
+    )
+    SMW132 = (
+        "'{name}' found '{text}' ({label}), but the entity '{other}' ({other_label}) of an earlier "
+        "component takes its place in doc.ents. Set `overwrite` to true to remove earlier entities."
     )
     SMW150 = (
         "{lost} of the {total} annotated spans can't be learned: {too_wide} are wider than the {width} "

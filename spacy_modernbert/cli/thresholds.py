@@ -86,8 +86,9 @@ def choose_thresholds(nlp: Language, examples: list[Example], component: str) ->
 
     pipe: Any = nlp.get_pipe(component)
     kept = pipe.cfg
-    pipe.cfg = {**kept, "threshold": _MIN_SCORE, "label_thresholds": {}}
-    key = kept["spans_key"]
+    key = kept["spans_key"] or "sc"
+    changed: dict[str, Any] = {"threshold": _MIN_SCORE, "label_thresholds": {}, "spans_key": key}
+    pipe.cfg = {**kept, **changed}
     scores: dict[str, list[float]] = {label: [] for label in pipe.labels}
     is_right: dict[str, list[bool]] = {label: [] for label in pipe.labels}
     n_gold = dict.fromkeys(pipe.labels, 0)

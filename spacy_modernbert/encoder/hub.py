@@ -59,8 +59,10 @@ def resolve(name: str, *, extra: Sequence[str] = ()) -> Path:
         cached = _cached(repository, revision or None, extra)
         if cached is not None:
             return cached
-        if _is_like_bundled(name) or ("/" in repository and folder.parent.is_dir()):
+        if _is_like_bundled(name):
             raise _no_folder(name)
+        if "/" in repository and folder.parent.is_dir():
+            raise _no_folder(name, ", and the local cache has no repository of this name")
         return _download(repository, revision or None, extra)
     except HFValidationError as error:
         # No name of a repository either, so nothing can be downloaded.
@@ -108,8 +110,9 @@ def _download(repository: str, revision: str | None, extra: Sequence[str]) -> Pa
         raise _not_available(repository, revision, f"the hub replied: {error}") from error
 
 
-def _no_folder(name: str) -> FileNotFoundError:
-    return FileNotFoundError(Errors.SM040.format(name=name, reason=_NO_FOLDER + _hint(name)))
+def _no_folder(name: str, more: str = "") -> FileNotFoundError:
+    reason = _NO_FOLDER + _hint(name) + more
+    return FileNotFoundError(Errors.SM040.format(name=name, reason=reason))
 
 
 def _not_available(repository: str, revision: str | None, reason: str) -> FileNotFoundError:

@@ -27,6 +27,7 @@ from .packing import PackedBatch
 from .precision import Linear, Precision, cast_parameters, resolve_precision
 from .protocol import Encoder
 from .rotary import RotaryEmbedding
+from .weights import compact_weights
 
 # Pieces that a step of the in-place forward pass takes at a time. Smaller chunks would prepare the
 # weights of each product more often; the results of larger ones would leave the cache.
@@ -215,10 +216,12 @@ class ModernBert(Encoder):
         only on the rounded ones, so these are stored, at half the size.
         """
         dtype = resolve_precision(self.precision, self.device)
-        return {
-            name: tensor.to(dtype) if tensor.dim() == 2 else tensor
-            for name, tensor in self.state_dict().items()
-        }
+        return compact_weights(
+            {
+                name: tensor.to(dtype) if tensor.dim() == 2 else tensor
+                for name, tensor in self.state_dict().items()
+            }
+        )
 
     def forward(self, batch: PackedBatch, *, dropout: float = 0.0) -> Tensor:
         """Encode sequences; see `Encoder.forward`.

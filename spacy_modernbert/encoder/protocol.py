@@ -11,6 +11,7 @@ from typing_extensions import Self
 
 from .packing import PackedBatch
 from .precision import Precision
+from .weights import compact_weights
 
 
 class EncoderConfig(Protocol):
@@ -111,4 +112,4 @@ class Encoder(nn.Module, ABC):
 
     def stored_weights(self) -> dict[str, Tensor]:
         """Return the weights by name, in the number formats in which a checkpoint stores them."""
-        return dict(self.state_dict())
+        return compact_weights(self.state_dict())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import Errors
@@ -69,6 +70,22 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor]) -> None:
             raise ValueError(Errors.SM045.format(name=name, found=found, expected=shape))
     loaded = {name: state[name].to(empty.dtype) for name, empty in expected.items()}
     module.load_state_dict(loaded, assign=True)
+
+
+def compact_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights in the smallest number format that holds them exactly.
+
+    A checkpoint in float16 or bfloat16 runs in float32, and is saved as small as it was. Matrices
+    that were trained since need all their bits.
+    """
+    return {name: _compact(tensor) for name, tensor in state.items()}
+
+
+def _compact(tensor: Tensor) -> Tensor:
+    if tensor.dtype != torch.float32 or tensor.dim() < 2:
+        return tensor
+    narrowed = (tensor.to(dtype) for dtype in (torch.float16, torch.bfloat16))
+    return next((narrow for narrow in narrowed if narrow.float().equal(tensor)), tensor)
 
 
 def _current_name(name: str) -> str:

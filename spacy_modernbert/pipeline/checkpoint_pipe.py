@@ -1,17 +1,17 @@
 """What the components around a checkpoint share: Docs that fail, and saving.
 
-The config holds the settings. Only those that were changed since are saved, in ``cfg``. So a
+The config holds the settings. What it does not hold is saved in ``cfg``, see `live_settings`. So a
 pipeline that is loaded with another ``threshold`` in its config uses that one.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import srsly
 from spacy import util
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
@@ -61,7 +61,7 @@ class CheckpointPipe(TrainablePipe):
         """Return the component as bytes: ``cfg``, ``vocab``, ``model``, and ``part_names``."""
         excluded = set(exclude)
         writers: dict[str, Callable[[], bytes]] = {
-            "cfg": lambda: srsly.json_dumps(self.changed_settings()),
+            "cfg": lambda: json.dumps(self.changed_settings()).encode("utf8"),
             "vocab": lambda: self.vocab.to_bytes(exclude=excluded),
             "model": lambda: self.model.to_bytes(),
             **self.part_writers(excluded),
@@ -72,7 +72,7 @@ class CheckpointPipe(TrainablePipe):
         """Load what `to_bytes` returned, into a component of the same config."""
         excluded = set(exclude)
         readers: dict[str, Callable[[bytes], Any]] = {
-            "cfg": lambda content: self.change_settings(srsly.json_loads(content)),
+            "cfg": lambda content: self.change_settings(json.loads(content)),
             "vocab": lambda content: self.vocab.from_bytes(content, exclude=excluded),
             "model": lambda content: self.model.from_bytes(content),
             **{k: partial(_read_bytes, read) for k, read in self.part_readers(excluded).items()},
@@ -88,7 +88,7 @@ class CheckpointPipe(TrainablePipe):
         excluded = set(exclude)
         parts = self.part_writers(excluded)
         writers: dict[str, Callable[[Path], Any]] = {
-            "cfg": lambda file: srsly.write_json(file, self.changed_settings()),
+            "cfg": lambda file: file.write_text(json.dumps(self.changed_settings())),
             "vocab": lambda file: self.vocab.to_disk(file, exclude=excluded),
             "model": lambda file: self.model.to_disk(file),
             **{name: partial(_write_file, parts.get(name)) for name in self.part_names},
@@ -99,7 +99,7 @@ class CheckpointPipe(TrainablePipe):
         """Load the folder that `to_disk` wrote, into a component of the same config."""
         excluded = set(exclude)
         readers: dict[str, Callable[[Path], Any]] = {
-            "cfg": lambda file: self.change_settings(srsly.read_json(file)),
+            "cfg": lambda file: self.change_settings(json.loads(file.read_text())),
             "vocab": lambda file: self.vocab.from_disk(file, exclude=excluded),
             "model": lambda file: self.model.from_disk(file),
         }
@@ -110,7 +110,7 @@ class CheckpointPipe(TrainablePipe):
         return self
 
     def changed_settings(self) -> dict[str, Any]:
-        """Return the settings that differ from the config."""
+        """Return the settings that differ from the config, as `ConfigEntry.changes` does."""
         raise NotImplementedError
 
     def change_settings(self, changes: dict[str, Any]) -> None:

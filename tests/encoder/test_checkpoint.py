@@ -266,3 +266,26 @@ def test_pickled_weights_are_not_mapped(checkpoint, folder, zipped):
     with file.open("r+b") as stream:
         stream.truncate(8)
     assert torch.equal(encode(encoder), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_are_saved_in_the_format_that_they_came_in(checkpoint, tmp_path, dtype):
+    """They compute in float32; a matrix that was trained since needs all its bits."""
+    shutil.copytree(checkpoint, tmp_path / "half")
+    weights, metadata = read_tensors(checkpoint / "model.safetensors")
+    half = {name: tensor.to(dtype) for name, tensor in weights.items()}
+    write_tensors(tmp_path / "half" / "model.safetensors", half, metadata)
+    loaded = load_encoder(tmp_path / "half")
+    assert {tensor.dtype for tensor in loaded.encoder.state_dict().values()} == {torch.float32}
+    name, trained = next((n, t) for n, t in loaded.encoder.named_parameters() if "Wqkv" in n)
+    with torch.no_grad():
+        trained.add_(1e-5 * torch.rand(trained.shape))
+    save_encoder(loaded, tmp_path / "saved")
+    saved, _ = read_tensors(tmp_path / "saved" / "model.safetensors")
+    formats = {n: tensor.dtype for n, tensor in saved.items() if tensor.dim() == 2}
+    assert formats.pop(name) == torch.float32
+    assert dtype in formats.values()
+    assert torch.float32 not in formats.values()
+    again = load_encoder(tmp_path / "saved").encoder.state_dict()
+    for name, tensor in loaded.encoder.state_dict().items():
+        assert again[name].equal(tensor)

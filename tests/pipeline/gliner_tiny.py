@@ -19,7 +19,7 @@ def spans(doc, key="sc"):
     """Start, end, label, score, and start and end in characters of each span."""
     group = doc.spans[key]
     scores = [round(float(score), 4) for score in group.attrs["scores"]]
-    chars = group.attrs["chars"].tolist()
+    chars = group.attrs["chars"]
     return [
         (span.start, span.end, span.label_, score, *where)
         for span, score, where in zip(group, scores, chars, strict=True)

@@ -235,6 +235,26 @@ def test_a_threshold_for_no_label_is_a_typo(folders):
         make(folders, labels=[], label_thresholds={"date": 0.9})(TEXT, component_cfg=cfg)
 
 
+def test_a_threshold_named_after_a_label_text(folders):
+    nlp = make(
+        folders, labels={"RIVER": "river", "PERSON": "person"}, label_thresholds={"river": 0.9}
+    )
+    with pytest.warns(UserWarning, match=r"SMW130.*'river' is the label text of 'RIVER'"):
+        nlp(TEXT)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_messages_shorten_what_users_wrote(folders, short, kind):
+    label = "a very long description " * 130
+    folder = short if kind == "uni_span" else folders
+    with pytest.raises(ValueError, match=r"SM109.*a very long.*3,120 characters") as raised:
+        make(folder, kind, labels=[label.strip() + "."])(TEXT)
+    assert len(str(raised.value)) < 300
+    with pytest.raises(ValueError, match=r"SM130") as raised:
+        make(folders, labels=[label, label])
+    assert len(str(raised.value)) < 300
+
+
 def test_streams_survive_texts_of_every_kind(nlps):
     texts = [*TEXTS, " ".join(WORDS), "a" * 3000, "\x00", "\u202e" * 5]
     for nlp in nlps.values():

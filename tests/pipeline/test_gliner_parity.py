@@ -33,7 +33,7 @@ def found(docs):
             (*chars, span.label_, float(score))
             for span, chars, score in zip(
                 doc.spans["sc"],
-                doc.spans["sc"].attrs["chars"].tolist(),
+                doc.spans["sc"].attrs["chars"],
                 doc.spans["sc"].attrs["scores"],
                 strict=True,
             )

@@ -363,7 +363,7 @@ def test_averages_of_the_training_optimizer_are_used(folders):
     last, texts = weights(nlp), [text for text, _ in TRAIN]
 
     def scores():
-        return [doc.spans["sc"].attrs["scores"].tolist() for doc in nlp.pipe(texts)]
+        return [doc.spans["sc"].attrs["scores"] for doc in nlp.pipe(texts)]
 
     of_last = scores()
     with nlp.use_params(sgd.averages):

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import spacy
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_modernbert.pipeline.transformer.sequences import docs_to_sequences
+from spacy_modernbert.pipeline.transformer.sequences import docs_to_sequences, sequences_to_batch
 from spacy_modernbert.text.tokenizer import PieceTokenizer
 
 TEXT = "Maria Lopez doesn't work in Lisbon any more; she's moved to Zürich, 日本 and 🙂 places. "
@@ -101,3 +102,29 @@ def test_rows_keep_the_batch_invariants(blank, tokenizer, texts):
     tokens = [token for doc in docs for token in doc]
     for token, length in zip(tokens, rows.lengths, strict=True):
         assert length or token.text.isspace() or not token.text.isprintable()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.text(alphabet="ab .\n本é", max_size=60), max_size=6),
+    st.integers(5, 40),
+    st.sampled_from(["text", "words"]),
+)
+def test_split_arrays_are_those_of_the_padded_batch(blank, tokenizer, texts, max_length, mode):
+    """Each Doc has the vectors and pieces of its tokens, without any of its neighbors."""
+    docs = [blank(text) for text in texts]
+    sequences = docs_to_sequences(docs, tokenizer, max_length=max_length, overlap=None, mode=mode)
+    if not sequences.ids:
+        return
+    hidden = torch.arange(sum(map(len, sequences.ids)))[:, None].float() + 1
+    batch = sequences_to_batch(sequences, hidden, tokenizer, split=True)
+    whole = batch.model_output.last_hidden_state.reshape(-1)[batch.align.dataXd.reshape(-1)]
+    parts = []
+    for doc, data in zip(docs, batch.doc_data, strict=True):
+        vectors = data.model_output.last_hidden_state
+        assert len(data.align.lengths) == len(doc)
+        assert vectors.shape[:2] == data.wordpieces.input_ids.shape
+        assert (vectors > 0).sum() == sum(data.wordpieces.lengths)
+        assert (vectors[..., 0] > 0).sum(axis=1).tolist() == data.wordpieces.lengths
+        parts.append(vectors.reshape(-1)[data.align.dataXd.reshape(-1)])
+    np.testing.assert_array_equal(np.concatenate(parts), whole.numpy())

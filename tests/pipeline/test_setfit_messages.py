@@ -68,6 +68,10 @@ def test_bars_cover_all_that_is_done(checkpoint, encoded, capsys, monkeypatch):
     full = f"{len(MANY)}/{len(MANY)}"
     assert len(re.findall(rf"setfit: encoding: 100%[^\r\n]*{full}", shown)) >= len(SHARES)
     assert re.search(rf"setfit: reading: 100%[^\r\n]*{full}", shown)
+    assert re.search(rf"setfit: classifier: {len(SHARES)}fit", shown)
+    assert re.search(
+        r"setfit: classifier: 11fit", shown
+    )  # all texts, and five folds of each weights
     pipe.fit([("one more", "food")], progress_bar=False)
     assert capsys.readouterr().err == ""
     pipe.fit_classifier()

@@ -59,7 +59,7 @@ def test_upstream_finds_the_same(folder):
         found = [(ent.start_char, ent.end_char, ent.label_) for ent in doc.ents]
         assert found == [(one["start"], one["end"], one["label"]) for one in expected]
         scores = [one["score"] for one in expected]
-        assert doc.spans["sc"].attrs["scores"].tolist() == pytest.approx(scores, abs=2e-4)
+        assert doc.spans["sc"].attrs["scores"] == pytest.approx(scores, abs=2e-4)
 
 
 def test_zero_shot_on_the_demo_s_sentences(root, folder, tmp_path, monkeypatch):
@@ -72,6 +72,25 @@ def test_zero_shot_on_the_demo_s_sentences(root, folder, tmp_path, monkeypatch):
     gold = DocBin().from_disk(tmp_path / "test.spacy").get_docs(nlp.vocab)
     scores = nlp.evaluate([Example(nlp.make_doc(doc.text), doc) for doc in gold])
     assert scores["ents_f"] > 0.65
+
+
+def test_it_is_saved_as_small_as_it_is(folder, tmp_path):
+    """It computes in float32, and both encoders have the embeddings of pieces."""
+    nlp = make(folder, labels=LABELS)
+    before = {text: [(e.text, e.label_) for e in nlp(text).ents] for text in TEXTS}
+    nlp.to_disk(tmp_path / "nlp")
+    saved = (tmp_path / "nlp" / "gliner" / "model" / "model.safetensors").stat().st_size
+    assert saved == pytest.approx((folder / "model.safetensors").stat().st_size, rel=0.01)
+    assert len(nlp.get_pipe("gliner").to_bytes()) < 1.05 * saved
+    loaded = spacy.load(tmp_path / "nlp")
+    again = make(folder, labels=LABELS)
+    again.get_pipe("gliner").from_bytes(nlp.get_pipe("gliner").to_bytes())
+    weights = nlp.get_pipe("gliner").model.checkpoint.network.state_dict()
+    for other in (loaded, again):
+        found = other.get_pipe("gliner").model.checkpoint.network.state_dict()
+        assert found.keys() == weights.keys()
+        assert all(found[name].equal(weight) for name, weight in weights.items())
+        assert {text: [(e.text, e.label_) for e in other(text).ents] for text in TEXTS} == before
 
 
 def test_it_states_its_threshold_and_window(folder):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from ...encoder.storage import bytes_to_tensors, tensors_to_bytes
+from ...errors import Errors
 from ..inference.model import GlinerModel
 
 _VECTORS = "vectors"
@@ -30,8 +31,11 @@ def load_label_vectors(model: GlinerModel, data: bytes, source: object = "the gi
     """Load the vectors that `label_vectors_to_bytes` returned into a model.
 
     Raises:
-        ValueError: SM042 if the bytes are damaged.
+        ValueError: SM042 if the bytes are damaged or hold something else.
     """
     tensors, metadata = bytes_to_tensors(data, source)
+    if "labels" not in metadata or tensors.keys() - {_VECTORS}:
+        reason = "it does not hold the vectors of labels"
+        raise ValueError(Errors.SM042.format(path=source, reason=reason))
     if _VECTORS in tensors:
         model.label_vectors.update(json.loads(metadata["labels"]), tensors[_VECTORS])

@@ -26,6 +26,7 @@ from ...encoder.storage import (
     tensors_to_bytes,
     write_tensors,
 )
+from ...encoder.weights import compact_weights
 from ...errors import Errors
 from ...text.files import atomic_path
 from ...text.tokenizer import PieceTokenizer
@@ -70,8 +71,8 @@ def save_gliner(model: GlinerModel, folder: Path, *, half: bool = False) -> None
     Args:
         model: The model.
         folder: The folder.
-        half: Whether to write weights in float16, and equal weights of a bi-encoder's two encoders
-            only once, for distribution. The network computes in float32 all the same.
+        half: Whether to round weights to float16, for distribution. Those that float16 holds
+            exactly are written in it in any case. The network computes in float32 all the same.
     """
     model.tokenizer.save(folder)
     if model.labels_tokenizer is not None:
@@ -80,9 +81,9 @@ def save_gliner(model: GlinerModel, folder: Path, *, half: bool = False) -> None
     with atomic_path(folder / CONFIG) as path:
         path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf8")
     tensors: dict[str, Tensor] = model.network.state_dict()
-    aliases: dict[str, str] = {}
     if half:
-        tensors, aliases = _without_copies({name: t.half() for name, t in tensors.items()})
+        tensors = {name: tensor.half() for name, tensor in tensors.items()}
+    tensors, aliases = _without_copies(tensors)
     write_tensors(folder / SAFETENSORS, tensors, {**aliases, "format": "pt"})
 
 
@@ -94,7 +95,7 @@ def gliner_to_bytes(model: GlinerModel) -> bytes:
         "tokenizer": model.tokenizer.to_bytes().decode("utf8"),
         "labels_tokenizer": None if labels is None else labels.to_bytes().decode("utf8"),
     }
-    tensors: dict[str, Tensor] = model.network.state_dict()
+    tensors, header["aliases"] = _without_copies(model.network.state_dict())
     if model.config.is_bi and model.network.labels_encoder is None:
         # Nothing could compute these vectors again.
         header["labels"], vectors = model.label_vectors.items()
@@ -116,6 +117,7 @@ def gliner_from_bytes(
     header = read_header(metadata, _FORMAT, otherwise=message)
     config = GlinerConfig.from_dict(header["config"])
     vectors = state.pop(_LABEL_VECTORS, None)
+    state.update({name: state[kept] for name, kept in header["aliases"].items()})
     network = build_network(
         config, state, source="the given bytes", precision=precision, device=device
     )
@@ -174,13 +176,17 @@ def saved_config(
 
 
 def _without_copies(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Leave out weights that both encoders share, and name them; `read_weights` undoes it."""
+    """Narrow weights without loss, leave out those that both encoders share, and name these.
+
+    `read_weights` undoes it.
+    """
     aliases = {}
     for name in [name for name in tensors if name.startswith(LABELS)]:
         twin = tensors.get(name.replace(LABELS, TEXT))
         if twin is not None and twin.shape == tensors[name].shape and twin.equal(tensors[name]):
             aliases[name] = name.replace(LABELS, TEXT)
-    return {name: tensor for name, tensor in tensors.items() if name not in aliases}, aliases
+    rest = {name: tensor for name, tensor in tensors.items() if name not in aliases}
+    return compact_weights(rest), aliases
 
 
 def _labels_tokenizer(network: Gliner, folder: Path) -> PieceTokenizer | None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...encoder.protocol import Encoder
 from ...encoder.vocabulary import check_vocabulary
-from ...errors import Errors
+from ...errors import Errors, shorten
 from ...text.batching import batch_by_budget
 from ...text.tokenizer import Ints, PieceTokenizer
 from ..modeling.config import GlinerConfig
@@ -110,7 +110,7 @@ class GlinerModel:
                 raise ValueError(Errors.SM108.format(label=label))
             sequences.append(np.concatenate([prefix, pieces.ids, suffix]).astype(np.int32))
             if most is not None and len(sequences[-1]) > most:
-                raise ValueError(Errors.SM109.format(label=label, most=most))
+                raise ValueError(Errors.SM109.format(label=shorten(label), most=most))
         return sequences
 
 

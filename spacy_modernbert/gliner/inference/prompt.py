@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...errors import Errors
+from ...errors import Errors, shorten
 from ...text.tokenizer import PieceTokenizer, WordPieces
 from ..modeling.config import GlinerConfig
 from ..modeling.sequence_batch import InputSequence, Ints
@@ -150,7 +150,7 @@ class PromptBuilder:
         room = max_pieces - len(self._prefix) - 1
         longest = int(lengths.argmax())
         if lengths[longest] > room:
-            raise ValueError(Errors.SM109.format(label=labels[longest], most=room))
+            raise ValueError(Errors.SM109.format(label=shorten(labels[longest]), most=room))
         for n_groups in range(1, len(labels) + 1):
             groups = np.array_split(np.arange(len(labels)), n_groups)
             if all(lengths[group].sum() <= room for group in groups):

@@ -17,10 +17,12 @@ from spacy.training import Example
 from ...gliner.inference.label_texts import readable_label_texts
 from ...gliner.training.dataset import AnnotatedSpan, AnnotatedText
 from .doc_words import DocWords, WordMode
+from .extensions import EXTENSION, install_extension
 from .labels import Labels, read_labels
 
-EXTENSION = "gliner_labels"
 _MISSING = 0  # of `token.ent_iob`
+# Not when a component is created: unpickling imports this module, and creates none.
+install_extension()
 
 
 @dataclass
@@ -36,17 +38,11 @@ class TrainingBatch:
     unaligned: dict[str, int] = field(default_factory=dict)
 
 
-def install_extension() -> None:
-    """Register ``doc._.gliner_labels``: the labels of this Doc alone; None for the component's."""
-    if not Doc.has_extension(EXTENSION):
-        Doc.set_extension(EXTENSION, default=None)
-
-
 def read_examples(
     examples: Iterable[Example],
     labels: Labels,
     *,
-    spans_key: str,
+    spans_key: str | None,
     words: WordMode = "spacy",
     cross_sentences: bool = False,
 ) -> TrainingBatch:
@@ -82,9 +78,9 @@ def read_examples(
     return batch
 
 
-def annotated_spans(doc: Doc, spans_key: str) -> Sequence[Span] | None:
+def annotated_spans(doc: Doc, spans_key: str | None) -> Sequence[Span] | None:
     """Return the annotated spans of a Doc, None if it has no annotation."""
-    if spans_key in doc.spans:
+    if spans_key is not None and spans_key in doc.spans:
         return list(doc.spans[spans_key])
     return list(doc.ents) if doc.has_annotation("ENT_IOB") else None
 

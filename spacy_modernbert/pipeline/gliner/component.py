@@ -9,7 +9,7 @@ from typing import Any
 from spacy import util
 from spacy.errors import Errors as SpacyErrors
 from spacy.language import Language
-from spacy.tokens import Doc, Span, SpanGroup
+from spacy.tokens import Doc, Span
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
 from thinc.api import Optimizer
@@ -21,16 +21,17 @@ from ...gliner.inference.sequences import SplitText
 from ...gliner.training.config import TrainingConfig
 from ..checkpoint_model import CheckpointModel
 from ..checkpoint_pipe import CheckpointPipe, Readers, Writers
+from ..live_settings import ConfigEntry, LiveSettings
 from .annotations import (
     TrainingBatch,
     find_labels,
     group_by_labels,
-    install_extension,
     read_examples,
 )
 from .candidates import Candidates, candidate_spans
 from .config import GlinerPipeConfig, NewHeadConfig
 from .doc_words import DocSpans, DocWords, warn_of_unspaced
+from .extensions import install_extension
 from .initialization import check_labels, put_new_head, warn_of_lost_spans
 from .labels import (
     LabelReader,
@@ -41,6 +42,14 @@ from .labels import (
 )
 from .model import GlinerInput
 from .shared_vectors import SharedVectors
+from .span_groups import (
+    keep_scores,
+    spans_of,
+    warn_of_hidden_entity,
+    warn_of_replaced_group,
+    write_entities,
+    write_group,
+)
 from .trainer import ComponentTrainer
 
 VECTORS = "label_vectors"
@@ -74,21 +83,22 @@ class GlinerPipe(CheckpointPipe):
         candidates: Candidates = None,
         scorer: Callable | None = None,
         training: TrainingConfig | None = None,
+        nlp: Language | None = None,
     ) -> None:
         install_extension()
         self.vocab = vocab
         self.model = model
         self.name = name
-        self.cfg: dict[str, Any] = config.model_dump()
+        settings = config.model_dump()
+        self.cfg = LiveSettings(settings, ConfigEntry(nlp, name, settings))
         self.ents_filter = ents_filter
         self.candidates = candidates
         self.scorer = scorer
         self.trainer = ComponentTrainer(model, training or TrainingConfig())
-        self._configured = config.model_dump()
         self._shared_vectors = SharedVectors()
         self._checked_names: tuple[tuple[str, ...], ...] = ()
         self._label_reader = LabelReader()
-        self._has_warned = False
+        self._has_warned = {"unspaced": False, "replaced": False, "hidden": False}
         self.set_labels(config.labels)
 
     @property
@@ -154,7 +164,8 @@ class GlinerPipe(CheckpointPipe):
         threshold = self.threshold if threshold is None else threshold
         config = self._config(threshold=threshold, label_thresholds=label_thresholds)
         words = [DocWords.read(doc, config.word_mode) for doc in docs]
-        self._has_warned = self._has_warned or warn_of_unspaced(docs, config.word_mode)
+        if not self._has_warned["unspaced"]:
+            self._has_warned["unspaced"] = warn_of_unspaced(docs, config.word_mode)
         texts = self._texts(docs, words, config)
         choice = {"nested": config.decoding == "nested", "multi_label": config.multi_label}
         found: dict[int, DocSpans] = {}
@@ -171,22 +182,21 @@ class GlinerPipe(CheckpointPipe):
         Raises:
             ValueError: E854 if ``ents_filter`` leaves spans that overlap.
         """
-        key = self.cfg["spans_key"]
+        key, overwrite, warned = self.cfg["spans_key"], self.cfg["overwrite"], self._has_warned
         for doc, found in zip(docs, predictions, strict=True):
-            bounds = zip(found.starts.tolist(), found.ends.tolist(), found.labels, strict=True)
-            spans = [Span(doc, start, end, label=label) for start, end, label in bounds]
-            group = SpanGroup(doc, name=key, spans=spans)
-            group.attrs["scores"], group.attrs["chars"] = found.scores, found.chars
-            doc.spans[key] = group
+            spans = spans_of(doc, found)
+            if key is not None:
+                # Candidates are read from a group, to be replaced by those that are found.
+                if not warned["replaced"] and key != self.candidates:
+                    warned["replaced"] = warn_of_replaced_group(doc, key, component=self.name)
+                write_group(doc, key, spans, found, component=self.name)
             if not self.cfg["annotate_ents"]:
                 continue
-            best_first = (-found.scores).argsort(kind="stable").tolist()
-            entities = [] if self.cfg["overwrite"] else list(doc.ents)
-            kept = self.ents_filter(entities, [spans[i] for i in best_first])
-            try:
-                doc.ents = sorted(kept)
-            except ValueError as error:
-                raise ValueError(SpacyErrors.E854) from error
+            entities = write_entities(doc, spans, found, self.ents_filter, overwrite=overwrite)
+            if key is None:
+                keep_scores(entities, spans, found)
+            if not overwrite and not warned["hidden"]:
+                warned["hidden"] = warn_of_hidden_entity(doc, spans, component=self.name)
 
     def initialize(
         self,
@@ -308,11 +318,11 @@ class GlinerPipe(CheckpointPipe):
 
     def changed_settings(self) -> dict[str, Any]:
         """Return the settings that differ from the config."""
-        return {k: v for k, v in self.cfg.items() if v != self._configured.get(k)}
+        return self.cfg.entry.changes(self.cfg)
 
     def change_settings(self, changes: dict[str, Any]) -> None:
         """Apply saved settings that differ from the config."""
-        self.cfg.update(changes)
+        self.cfg.update(self.cfg.entry.accept(changes))
         self.set_labels(self.cfg["labels"])
 
     def part_writers(self, excluded: set[str]) -> Writers:
@@ -363,11 +373,12 @@ class GlinerPipe(CheckpointPipe):
         if labels is not None:
             return self._label_reader.read(labels)
         self._require_labels()
+        label_texts = self._label_reader.read(self.cfg["labels"])
         names = (self.labels, tuple(self.cfg["label_thresholds"]))
         if names != self._checked_names:
             self._checked_names = names
-            warn_of_unknown_thresholds(*names)
-        return self._label_reader.read(self.cfg["labels"])
+            warn_of_unknown_thresholds(label_texts, names[1])
+        return label_texts
 
     def _forget_label_vectors(self) -> None:
         if self.model.shim.is_loaded:

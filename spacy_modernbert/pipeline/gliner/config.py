@@ -30,8 +30,8 @@ class GlinerPipeConfig(Settings):
     """Whether a span may have several labels."""
     cross_sentences: bool = False
     """Whether a span may contain the start of a sentence, where the Doc has sentences."""
-    spans_key: str = "sc"
-    """The group of `doc.spans` that all spans are written to, with their scores."""
+    spans_key: str | None = "sc"
+    """The group of `doc.spans` that all spans are written to, with their scores. Null: none."""
     annotate_ents: bool = True
     """Whether spans are also written to `doc.ents`."""
     overwrite: bool = False

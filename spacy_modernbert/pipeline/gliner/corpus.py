@@ -15,7 +15,8 @@ from spacy.util import registry
 
 from ...errors import Errors
 from ...gliner.inference.label_texts import readable_label_texts
-from .annotations import EXTENSION, annotated_spans, install_extension
+from .annotations import annotated_spans
+from .extensions import EXTENSION, install_extension
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,13 @@ from ...gliner.training.config import TrainingConfig
 from ..model_name import read_model
 from ..versions import check_versions
 from .config import GlinerPipeConfig
+from .extensions import install_doc_extensions
 from .labels import check_form
 
 if TYPE_CHECKING:
     from .component import GlinerPipe
+
+install_doc_extensions()
 
 DEFAULT_CONFIG = {
     **GlinerPipeConfig.defaults(),
@@ -62,7 +65,7 @@ def make_gliner(  # noqa: D417 - the other settings are described once, where th
     decoding: Literal["flat", "nested"],
     multi_label: bool,
     cross_sentences: bool,
-    spans_key: str,
+    spans_key: str | None,
     annotate_ents: bool,
     overwrite: bool,
     features: Literal["own", "doc"],
@@ -128,4 +131,5 @@ def make_gliner(  # noqa: D417 - the other settings are described once, where th
         ents_filter=ents_filter,
         scorer=scorer,
         training=TrainingConfig.read(training, path=f"components.{name}.training"),
+        nlp=nlp,
     )

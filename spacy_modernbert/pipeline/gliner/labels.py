@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from ...errors import Errors, Warnings
+from ...errors import Errors, Warnings, shorten
 from ...gliner.inference.label_texts import readable_label_texts
 
 # A list of labels, or label -> the text that the model reads for it.
@@ -50,7 +50,8 @@ def check_form(labels: Labels) -> None:
         return
     given = labels.split(",") if isinstance(labels, str) else []
     example = [label.strip() for label in given if label.strip()] or ["person", "city"]
-    raise ValueError(Errors.SM131.format(labels=labels, example=example))
+    message = Errors.SM131.format(labels=shorten(repr(labels)), example=shorten(example))
+    raise ValueError(message)
 
 
 class LabelReader:
@@ -77,7 +78,7 @@ def _check(texts: Iterable[str]) -> None:
             raise ValueError(Errors.SM108.format(label=text))
     text, count = next(iter(Counter(texts).most_common(1)), ("", 0))
     if count > 1:
-        raise ValueError(Errors.SM130.format(label=text))
+        raise ValueError(Errors.SM130.format(label=shorten(text)))
 
 
 def all_label_texts(labels: Mapping[str, str], phrases: Mapping[str, Sequence[str]]) -> list[str]:
@@ -86,12 +87,17 @@ def all_label_texts(labels: Mapping[str, str], phrases: Mapping[str, Sequence[st
     return list(dict.fromkeys(texts))
 
 
-def warn_of_unknown_thresholds(labels: Sequence[str], label_thresholds: Iterable[str]) -> None:
+def warn_of_unknown_thresholds(
+    label_texts: Mapping[str, str], label_thresholds: Iterable[str]
+) -> None:
     """Warn, with SMW130, of thresholds for labels that the component does not have."""
-    known = set(labels)
-    unknown = [label for label in label_thresholds if label not in known]
-    if unknown and labels:
-        near = difflib.get_close_matches(unknown[0], labels, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else "."
-        names = ", ".join(f"'{label}'" for label in unknown)
+    unknown = [label for label in label_thresholds if label not in label_texts]
+    if unknown and label_texts:
+        by_text = {text: label for label, text in label_texts.items()}
+        near = difflib.get_close_matches(unknown[0], label_texts, n=1)
+        hint = f"; did you mean '{shorten(near[0])}'?" if near else "."
+        if unknown[0] in by_text:
+            text, label = shorten(unknown[0]), shorten(by_text[unknown[0]])
+            hint = f"; '{text}' is the label text of '{label}', which is the name to use."
+        names = ", ".join(f"'{shorten(label)}'" for label in unknown)
         warnings.warn(Warnings.SMW130.format(names=names, hint=hint), stacklevel=2)

@@ -311,7 +311,7 @@ class SetfitTextcat(SetfitState):
                 encoder is that of another component.
         """
         if not isinstance(self.model, CheckpointModel):
-            raise ValueError(Errors.SM232.format(name=self.name))
+            raise ValueError(Errors.SM232)
         shim = self.model.shim
         found = load_setfit(resolve(str(name), extra=[PICKLED_HEAD]), precision=shim.precision)
         self.learner.reset(self.learning_settings)

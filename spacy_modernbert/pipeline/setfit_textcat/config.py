@@ -28,7 +28,8 @@ class SetfitTextcatConfig(Settings):
     windows: Literal["mean", "max"] | None = None
     """How an encoder of the component's own reads texts that are too long for it. Null: their
     beginning, with a warning. `mean`: in windows, whose vectors are averaged. `max`: likewise in
-    training, but each window of a new text is classified, and the most confident one counts."""
+    training, but each window of a new text is classified, and the most confident one counts. A
+    lower `max_length` of the model makes the windows finer."""
     keep_support: Literal["none", "vectors", "texts"] = "vectors"
     """What a saved pipeline keeps of the texts it learned from: their vectors, to which labels can
     be added later; the texts, so that the encoder can be trained further, too; or nothing."""

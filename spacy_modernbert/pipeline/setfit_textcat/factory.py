@@ -103,4 +103,5 @@ def make_setfit_textcat(
         training=SetfitTrainingConfig.read(training, path="training"),
         head=HeadConfig.read(head, path="head"),
         scorer=scorer,
+        nlp=nlp,
     )

@@ -151,6 +151,7 @@ class SetfitLearner:
             head=settings.head,
             evaluator=evaluator,
             encode=self.source.encode,
+            regressions=self.source.progress.regressions,
         )
         if found.has_diverged:
             rate = settings.training.optimizer.learn_rate
@@ -220,15 +221,17 @@ class SetfitLearner:
             self.notices.collapse(vectors[: len(labels)], labels, rate)
         columns = [names.index(label) for _, label in named]
         labels = np.concatenate([labels, np.eye(len(names), dtype=np.float32)[columns]])
-        head = fit_head(
-            vectors,
-            labels,
-            names=names,
-            config=settings.head,
-            multi_label=multi_label,
-            seed=settings.training.seed,
-            initial=initial,
-        )
+        with self.source.progress.regressions() as progress:
+            head = fit_head(
+                vectors,
+                labels,
+                names=names,
+                config=settings.head,
+                multi_label=multi_label,
+                seed=settings.training.seed,
+                initial=initial,
+                progress=progress,
+            )
         self.classifier = Classifier(head, tuple(names), make_prototypes(vectors, labels))
         self._mark_fitted(settings.labels)
         return self.classifier

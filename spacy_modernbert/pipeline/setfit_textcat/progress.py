@@ -32,13 +32,26 @@ class Progress:
         return steps
 
     @contextmanager
+    def regressions(self) -> Iterator[Callable[[int], object] | None]:
+        """Yield what moves a bar by a number of regressions, None without one."""
+        with self._bar(None, "classifier", "fit") as progress:
+            yield progress
+
+    @contextmanager
     def texts(self, n: int, what: str) -> Iterator[Callable[[int], object] | None]:
-        """Yield what moves the bar by a number of texts, None without one."""
+        """Yield what moves a bar by a number of texts, None without one."""
+        with self._bar(n, what, "text") as progress:
+            yield progress
+
+    @contextmanager
+    def _bar(
+        self, total: int | None, what: str, unit: str
+    ) -> Iterator[Callable[[int], object] | None]:
         if not self.is_shown:
             yield None
             return
         from tqdm import tqdm
 
         description = f"{self.name}: {what}"
-        with tqdm(total=n, desc=description, unit="text", delay=_DELAY) as bar:
+        with tqdm(total=total, desc=description, unit=unit, delay=_DELAY) as bar:
             yield bar.update

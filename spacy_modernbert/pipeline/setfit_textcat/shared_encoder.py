@@ -95,7 +95,7 @@ class SharedEncoderSource:
         """Add Docs that have their vectors; ValueError SM232 where one of them is a text."""
         docs = [doc for doc in given.texts if isinstance(doc, Doc)]
         if len(docs) < len(given.texts):
-            raise ValueError(Errors.SM232.format(name="setfit_textcat"))
+            raise ValueError(Errors.SM232)
         if docs:
             vectors = self.model.ops.to_numpy(self.model.predict(docs))
             texts = [doc.text for doc in docs]
@@ -108,7 +108,7 @@ class SharedEncoderSource:
     def embed(self, support: SupportSet, texts: Sequence[str] = ()) -> tuple[Floats, Floats | None]:
         """Return the vectors of a support set; ValueError SM232 where there are other texts."""
         if texts:
-            raise ValueError(Errors.SM232.format(name="setfit_textcat"))
+            raise ValueError(Errors.SM232)
         return support.vectors(_refuse, self.version), None
 
     def update(
@@ -155,4 +155,4 @@ class SharedEncoderSource:
 
 
 def _refuse(sequences: Sequence[Ints]) -> Floats:
-    raise ValueError(Errors.SM232.format(name="setfit_textcat"))
+    raise ValueError(Errors.SM232)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from spacy.language import Language
 from spacy.vocab import Vocab
 from thinc.api import Model
 
@@ -17,6 +17,7 @@ from ...setfit.training.config import SetfitTrainingConfig
 from ...setfit.training.support_set import SupportSet
 from ..checkpoint_model import CheckpointModel
 from ..checkpoint_pipe import CheckpointPipe, Readers, Writers
+from ..live_settings import ConfigEntry, LiveSettings
 from .config import LearningSettings, SetfitTextcatConfig
 from .learner import HEAD, SUPPORT, SetfitLearner
 
@@ -26,8 +27,6 @@ class SetfitState(CheckpointPipe):
 
     Attributes:
         cfg: The flat settings, which may be changed at any time, and the labels.
-        training_config: How the encoder is trained next. It may be replaced as a whole.
-        head_config: How the next classifier is fitted. It may be replaced as a whole.
         learner: What was learned: texts, weights, and the classifier.
     """
 
@@ -44,18 +43,39 @@ class SetfitState(CheckpointPipe):
         training: SetfitTrainingConfig,
         head: HeadConfig,
         scorer: Callable | None = None,
+        nlp: Language | None = None,
     ) -> None:
         self.vocab = vocab
         self.model = model
         self.name = name
         self.scorer = scorer
-        self.training_config = training
-        self.head_config = head
-        self.cfg: dict[str, Any] = {**settings.model_dump(), "labels": [], "positive_label": None}
-        self._configured = copy.deepcopy(self._stored_settings())
+        self._training, self._head = training, head
+        values = {**settings.model_dump(), "labels": [], "positive_label": None}
+        entry = ConfigEntry(nlp, name, {**values, **self._blocks()})
+        self.cfg = LiveSettings(values, entry)
         self._planned_steps: int | None = None
         self.learner = SetfitLearner(model)
         self.learner.reset(self.learning_settings)
+
+    @property
+    def training_config(self) -> SetfitTrainingConfig:
+        """How the encoder is trained next. It may be replaced as a whole."""
+        return self._training
+
+    @training_config.setter
+    def training_config(self, config: SetfitTrainingConfig) -> None:
+        self._training = config
+        self.cfg.entry.show("training", self._blocks()["training"])
+
+    @property
+    def head_config(self) -> HeadConfig:
+        """How the next classifier is fitted. It may be replaced as a whole."""
+        return self._head
+
+    @head_config.setter
+    def head_config(self, config: HeadConfig) -> None:
+        self._head = config
+        self.cfg.entry.show("head", self._blocks()["head"])
 
     @property
     def support(self) -> SupportSet:
@@ -93,15 +113,16 @@ class SetfitState(CheckpointPipe):
 
     def changed_settings(self) -> dict[str, Any]:
         """Return the settings that are no longer what the config says."""
-        stored = self._stored_settings()
-        return {name: v for name, v in stored.items() if v != self._configured.get(name)}
+        return self.cfg.entry.changes({**self.cfg, **self._blocks()})
 
     def change_settings(self, changes: dict[str, Any]) -> None:
         """Take in settings that were saved because they are not those of the config."""
-        training = changes.pop("training", self.training_config)
-        self.training_config = SetfitTrainingConfig.read(training, path="training")
-        self.head_config = HeadConfig.read(changes.pop("head", self.head_config), path="head")
-        self.cfg.update(changes)
+        accepted = self.cfg.entry.accept(changes)
+        if training := accepted.pop("training", None):
+            self.training_config = SetfitTrainingConfig.read(training, path="training")
+        if head := accepted.pop("head", None):
+            self.head_config = HeadConfig.read(head, path="head")
+        self.cfg.update(accepted)
         for label in self.labels:
             self.vocab.strings.add(label)
         self.learner.reset(self.learning_settings)
@@ -141,9 +162,11 @@ class SetfitState(CheckpointPipe):
                 self._planned_steps = planned_steps
                 raise
 
-    def _stored_settings(self) -> dict[str, Any]:
-        training = self.training_config.model_dump(mode="json")
-        return {**self.cfg, "training": training, "head": self.head_config.model_dump(mode="json")}
+    def _blocks(self) -> dict[str, Any]:
+        return {
+            "training": self._training.model_dump(mode="json"),
+            "head": self._head.model_dump(mode="json"),
+        }
 
     def _load_head(self, data: bytes, source: object) -> None:
         self.learner.reset(self.learning_settings, Classifier.from_bytes(data, source))

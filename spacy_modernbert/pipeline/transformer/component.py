@@ -11,7 +11,7 @@ from spacy.pipeline import Tok2Vec
 from spacy.pipeline.tok2vec import Tok2VecListener
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
-from spacy_transformers import Transformer
+from spacy_transformers import Transformer, install_extensions
 from spacy_transformers.annotation_setters import null_annotation_setter
 from spacy_transformers.data_classes import FullTransformerBatch, TransformerData
 from spacy_transformers.layers import TransformerListener
@@ -24,6 +24,9 @@ from ..error_handling import annotate_batch
 from .listeners import Upstream, connect
 from .pooling import pool_tokens, reduce_pieces
 from .sequences import empty_data
+
+# spacy-transformers does so when a component is created; unpickling creates none.
+install_extensions()
 
 
 class ModernBertTransformer(Transformer):

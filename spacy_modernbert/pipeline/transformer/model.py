@@ -12,6 +12,7 @@ from typing import List, Tuple, TypeAlias  # noqa: UP035 - the types pydantic kn
 import torch
 from spacy.tokens import Doc
 from spacy.util import registry
+from spacy_transformers import install_extensions
 from spacy_transformers.data_classes import FullTransformerBatch
 from spacy_transformers.layers import split_trf_batch
 from thinc.api import Model, chain
@@ -46,6 +47,9 @@ from .sequences import (
 
 InT: TypeAlias = List[Doc]  # noqa: UP006
 OutT: TypeAlias = FullTransformerBatch
+
+# A stock `transformer` with this model is unpickled without being created.
+install_extensions()
 
 TOK2VEC = "spacy_modernbert.ModernBertTok2Vec.v1"
 

@@ -10,7 +10,7 @@ from torch import nn
 from ...encoder.checkpoint import build_encoder
 from ...encoder.precision import Precision
 from ...encoder.storage import bytes_to_tensors, make_header, read_header, tensors_to_bytes
-from ...encoder.weights import load_weights, weights_below
+from ...encoder.weights import compact_weights, load_weights, weights_below
 from ...errors import Errors
 from ...text.tokenizer import PieceTokenizer
 from ..modeling.modules import ModuleSpec, build_module, module_spec, module_width
@@ -30,7 +30,8 @@ def to_bytes(model: SentenceEncoder) -> bytes:
         "input": dataclasses.asdict(model.input_config),
     }
     state = {_ENCODER + name: tensor for name, tensor in model.encoder.stored_weights().items()}
-    state.update({_LAYERS + name: tensor for name, tensor in model.layers.state_dict().items()})
+    layers = compact_weights(model.layers.state_dict())
+    state.update({_LAYERS + name: tensor for name, tensor in layers.items()})
     return tensors_to_bytes(state, make_header(_FORMAT, header))
 
 

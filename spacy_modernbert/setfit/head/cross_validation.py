@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ..arrays import Floats, LabelMatrix
 from .config import HeadConfig
-from .logistic_regression import fit_arrays
+from .logistic_regression import Progress, fit_arrays
 
 # Strengths that "cv" tries. Vectors of length one need little of the penalty.
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
@@ -20,7 +20,13 @@ _PRIOR_DEVIATION = 0.5
 
 
 def choose_strength(
-    vectors: Floats, labels: LabelMatrix, config: HeadConfig, *, multi_label: bool, seed: int
+    vectors: Floats,
+    labels: LabelMatrix,
+    config: HeadConfig,
+    *,
+    multi_label: bool,
+    seed: int,
+    progress: Progress | None = None,
 ) -> float:
     """Choose the strength of `STRENGTHS` under which held-out texts are most likely.
 
@@ -29,7 +35,9 @@ def choose_strength(
     losses = []
     for strength in STRENGTHS:
         each = config.model_copy(update={"C": strength})
-        logits = held_out_logits(vectors, labels, each, multi_label=multi_label, seed=seed)
+        logits = held_out_logits(
+            vectors, labels, each, multi_label=multi_label, seed=seed, progress=progress
+        )
         losses.append(negative_log_likelihood(logits, labels, multi_label=multi_label))
     return STRENGTHS[int(np.argmin(losses))]
 
@@ -57,7 +65,13 @@ def choose_temperature(
 
 
 def held_out_logits(
-    vectors: Floats, labels: LabelMatrix, config: HeadConfig, *, multi_label: bool, seed: int
+    vectors: Floats,
+    labels: LabelMatrix,
+    config: HeadConfig,
+    *,
+    multi_label: bool,
+    seed: int,
+    progress: Progress | None = None,
 ) -> Floats:
     """Return the logits of each text from a head that was fitted without it.
 
@@ -72,7 +86,11 @@ def held_out_logits(
         held_out = folds == fold
         if held_out.any() and not held_out.all():
             coef, intercept = fit_arrays(
-                vectors[~held_out], labels[~held_out], config, multi_label=multi_label
+                vectors[~held_out],
+                labels[~held_out],
+                config,
+                multi_label=multi_label,
+                progress=progress,
             )
             logits[held_out] = vectors[held_out] @ coef.T + intercept
     return logits

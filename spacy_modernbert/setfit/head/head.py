@@ -13,7 +13,7 @@ import numpy as np
 from ..arrays import Floats, LabelMatrix
 from .config import HeadConfig
 from .cross_validation import choose_strength, choose_temperature, held_out_logits
-from .logistic_regression import check_labels, fit_arrays, select_usable
+from .logistic_regression import Progress, check_labels, fit_arrays, select_usable
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +57,7 @@ def fit_head(
     multi_label: bool = False,
     seed: int = 0,
     initial: Floats | None = None,
+    progress: Progress | None = None,
 ) -> Head:
     """Fit a head.
 
@@ -75,6 +76,7 @@ def fit_head(
         multi_label: Whether a text can have several labels.
         seed: Seed of the folds.
         initial: Vectors of the same texts before the encoder was fine-tuned; None if it was not.
+        progress: Called after each regression.
 
     Raises:
         ValueError: SM210 where there is nothing to choose from, SM211 where a label has no example.
@@ -89,13 +91,19 @@ def fit_head(
     with threadpool_limits(limits=1):
         if config.C == "cv":
             best = unseen[0] if unseen else vectors
-            strength = choose_strength(best, labels, config, multi_label=multi_label, seed=seed)
+            strength = choose_strength(
+                best, labels, config, multi_label=multi_label, seed=seed, progress=progress
+            )
             config = config.model_copy(update={"C": strength})
-        coef, intercept = fit_arrays(vectors, labels, config, multi_label=multi_label, warn=True)
+        coef, intercept = fit_arrays(
+            vectors, labels, config, multi_label=multi_label, warn=True, progress=progress
+        )
         temperature = 1.0
         if config.calibrate:
             logits = [
-                held_out_logits(each, labels, config, multi_label=multi_label, seed=seed)
+                held_out_logits(
+                    each, labels, config, multi_label=multi_label, seed=seed, progress=progress
+                )
                 for each in (vectors, *unseen)
             ]
             temperature = choose_temperature(logits, labels, multi_label=multi_label)

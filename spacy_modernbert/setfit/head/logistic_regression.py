@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,9 @@ import numpy.typing as npt
 from ...errors import Errors, Warnings
 from ..arrays import Floats, LabelMatrix
 from .config import HeadConfig
+
+# Called with the number of regressions that were fitted.
+Progress: TypeAlias = Callable[[int], object]
 
 _MAX_ITERATIONS = 1000
 # The logit of a class that no text has; with the sign turned, of one that all texts have.
@@ -45,10 +49,11 @@ def fit_arrays(
     *,
     multi_label: bool,
     warn: bool = False,
+    progress: Progress | None = None,
 ) -> tuple[Floats, Floats]:
     """Fit one regression over all labels, or one for each, with a strength that is a number.
 
-    Say so if it does not converge, if wanted.
+    Say so if it does not converge, if wanted, and call ``progress`` after each regression.
 
     *Shapes:* vectors (texts, width) and labels (texts, labels) to weights (labels, width) and
     intercepts (labels,).
@@ -58,6 +63,8 @@ def fit_arrays(
     if not multi_label:
         if not _fit(vectors, (labels == 1).argmax(axis=1), config, coef, intercept) and warn:
             _warn_of_iterations(config)
+        if progress is not None:
+            progress(1)
         return coef, intercept
     have_converged = True
     for label, column in enumerate(labels.T):
@@ -65,6 +72,8 @@ def fit_arrays(
         pair, constants = np.zeros_like(coef, shape=(2, coef.shape[1])), np.zeros(2, np.float32)
         classes = column[known].astype(np.intp)
         have_converged &= _fit(vectors[known], classes, config, pair, constants)
+        if progress is not None:
+            progress(1)
         # "No" and "yes" share the difference; a sigmoid needs all of it on one side.
         coef[label], intercept[label] = pair[1] - pair[0], constants[1] - constants[0]
     if warn and not have_converged:

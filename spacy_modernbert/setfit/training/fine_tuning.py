@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ...text.tokenizer import Ints
 from ..arrays import Floats, LabelMatrix
 from ..head.config import HeadConfig
 from ..head.cross_validation import negative_log_likelihood
+from ..head.logistic_regression import Progress
 from .support_set import SupportSet
 from .trainer import SentenceEncoderTrainer
 from .vector_cache import Encode
@@ -106,6 +108,7 @@ def fine_tune(
     head: HeadConfig,
     evaluator: Evaluator | None = None,
     encode: Encode | None = None,
+    regressions: Callable[[], AbstractContextManager[Progress | None]] = nullcontext,
 ) -> FineTuned:
     """Train a sentence encoder, and leave the weights in use that are the best for other texts.
 
@@ -122,6 +125,7 @@ def fine_tune(
             weights are kept, the later of equals. Without it, and without a setting for the weight
             interpolation, some texts are held out to choose one, if there are many.
         encode: Encodes with the weights in use. Default: `SentenceEncoder.encode`.
+        regressions: Gives what is called after each regression that chooses an interpolation.
     """
     config, encode = trainer.config, encode or trainer.model.encode
     labels = support.labels(multi_label=multi_label)
@@ -145,9 +149,16 @@ def fine_tune(
     if is_finite and math.isfinite(losses[-1]):
         share = None
         if held_out.any():
-            share = _choose_interpolation(
-                trainer, support, encode, vectors, labels, held_out, head, multi_label=multi_label
+            choose = partial(
+                choose_weight_interpolation,
+                _encoder_at(trainer, support, encode, vectors),
+                labels,
+                held_out,
+                head,
+                multi_label=multi_label,
             )
+            with regressions() as progress:
+                share = choose(progress=progress)
         trainer.interpolate_(share)
         best.evaluate()
         best.restore()
@@ -159,18 +170,13 @@ def fine_tune(
     return FineTuned(before, after, True)
 
 
-def _choose_interpolation(
+def _encoder_at(
     trainer: SentenceEncoderTrainer,
     support: SupportSet,
     encode: Encode,
     vectors: dict[float, Floats],
-    labels: LabelMatrix,
-    held_out: NDArray[np.bool_],
-    head: HeadConfig,
-    *,
-    multi_label: bool,
-) -> float:
-    """Choose a share by texts that were held out, and keep the vectors under each share."""
+) -> Callable[[float], Floats]:
+    """Return what encodes all texts under a share, and keeps their vectors."""
     sequences = [sequence for sequence in support.sequences if sequence is not None]
 
     def encode_at(share: float) -> Floats:
@@ -178,4 +184,4 @@ def _choose_interpolation(
         vectors[share] = encode(sequences)
         return vectors[share]
 
-    return choose_weight_interpolation(encode_at, labels, held_out, head, multi_label=multi_label)
+    return encode_at

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ..arrays import Floats, LabelMatrix
 from ..head.config import HeadConfig
 from ..head.cross_validation import assign_folds
-from ..head.logistic_regression import fit_arrays, select_usable
+from ..head.logistic_regression import Progress, fit_arrays, select_usable
 
 # Texts that are enough to hold some of them out.
 MIN_TEXTS = 256
@@ -35,6 +35,7 @@ def choose_weight_interpolation(
     config: HeadConfig,
     *,
     multi_label: bool,
+    progress: Progress | None = None,
 ) -> float:
     """Choose where to stay between the encoder before its training and after it.
 
@@ -47,6 +48,7 @@ def choose_weight_interpolation(
         held_out: The texts that were held out. *Shape:* (texts,).
         config: How heads are fitted; "cv" stands for the default strength.
         multi_label: Whether a text can have several labels.
+        progress: Called after each regression.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -58,7 +60,9 @@ def choose_weight_interpolation(
     for share in SHARES:
         vectors = encode(share)
         with threadpool_limits(limits=1):
-            arrays = fit_arrays(vectors[seen], labels[seen], config, multi_label=multi_label)
+            arrays = fit_arrays(
+                vectors[seen], labels[seen], config, multi_label=multi_label, progress=progress
+            )
         logits = vectors[unseen] @ arrays[0].T + arrays[1]
         scores.append(_score(logits, labels[unseen], multi_label=multi_label))
     return SHARES[int(np.argmax(scores))]
