@@ -92,6 +92,10 @@ def test_info_names_versions_devices_and_cached_checkpoints(tmp_path, monkeypatc
     assert result.exit_code == 0, result.output
     assert spacy.__version__ in result.output
     assert "processor" in result.output
+    (row,) = [line for line in result.output.splitlines() if line.startswith("bundled")]
+    assert row.split()[1:4] == ["gliner-minilm", "gliner,", "setfit_textcat"]
+    assert "MIT" in row
+    assert "Apache-2.0" in row
 
     from spacy_modernbert.encoder.kinds import find_kind
 

@@ -59,7 +59,9 @@ def resolve(name: str, *, extra: Sequence[str] = ()) -> Path:
         cached = _cached(repository, revision or None, extra)
         if cached is not None:
             return cached
-        if _is_like_bundled(name) or ("/" in repository and folder.parent.is_dir()):
+        if _is_like_bundled(name):
+            raise _no_folder(name)
+        if "/" in repository and folder.parent.is_dir():
             raise _no_folder(name, ", and the local cache has no repository of this name")
         return _download(repository, revision or None, extra)
     except HFValidationError as error:

@@ -107,3 +107,18 @@ def test_inputs_are_made_of_the_corpus(root, tmp_path):
             rows = [json.loads(line) for line in file]
         assert len(rows) > 70
         assert all({"text", key} <= set(row) for row in rows)
+
+
+@pytest.mark.parametrize(("name", "frozen"), [("ours", ("embeddings",)), ("probe", ("encoder",))])
+def test_few_shot_systems_take_their_seed(name, frozen, checkpoint):
+    from textcat_systems import make_system
+    from textcat_tasks import Task
+
+    task = Task([("hot bread", ("food",)), ("a goal", ("sport",))], [], ["food", "sport"], False)
+    config = {"training": {"batch_size": 32}, "max_support": 8}
+    system = make_system(name, checkpoint, task, seed=3, cap=0, stop=0, config=config)
+    training = system.pipe.training_config
+    assert (training.seed, training.batch_size, training.freeze) == (3, 32, frozen)
+    assert system.pipe.cfg["max_support"] == 8
+    system.fit(task)
+    assert system.probabilities(["bread"]).shape == (1, 2)

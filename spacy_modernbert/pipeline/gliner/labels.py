@@ -50,7 +50,8 @@ def check_form(labels: Labels) -> None:
         return
     given = labels.split(",") if isinstance(labels, str) else []
     example = [label.strip() for label in given if label.strip()] or ["person", "city"]
-    raise ValueError(Errors.SM131.format(labels=shorten(repr(labels)), example=example))
+    message = Errors.SM131.format(labels=shorten(repr(labels)), example=shorten(example))
+    raise ValueError(message)
 
 
 class LabelReader:
