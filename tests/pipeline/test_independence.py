@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BUNDLED = Path(__file__).parents[2] / "assets" / "models" / "gliner-minilm"
+BUNDLED = "bundled"
 
 # Neither modules nor metadata, hence no entry points either: spaCy imports those of all packages.
 HIDE = """
