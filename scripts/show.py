@@ -27,15 +27,17 @@ def main(report: Path, scores: list[Path]) -> None:
 
 
 def score_rows(data: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each kind of prediction that was scored."""
+    """Yield a row for each kind of prediction that was scored, with scores of its own."""
     speed = f"{data.get('speed') or 0.0:,.0f}"
+    seen = []
     for title, prefix in PREFIXES.items():
-        if data.get(f"{prefix}_f") is not None:
-            yield (
-                title,
-                *(f"{100 * (data[f'{prefix}_{key}'] or 0.0):.1f}" for key in "prf"),
-                speed,
-            )
+        if data.get(f"{prefix}_f") is None:
+            continue
+        cells = [f"{100 * (data[f'{prefix}_{key}'] or 0.0):.1f}" for key in "prf"]
+        # The spans of a `gliner` are scored on the entities where no others are annotated.
+        if cells not in seen:
+            yield (title, *cells, speed)
+        seen.append(cells)
 
 
 if __name__ == "__main__":
