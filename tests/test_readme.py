@@ -233,14 +233,6 @@ def test_new_modernbert_command_runs(tmp_path):
     assert (config["num_hidden_layers"], config["hidden_size"]) == (2, 16)
 
 
-def test_settings_page_is_up_to_date(tmp_path):
-    """If not: python scripts/settings_tables.py docs/settings.md."""
-    script = ROOT / "scripts" / "settings_tables.py"
-    subprocess.run([sys.executable, str(script), str(tmp_path / "settings.md")], check=True)
-    made = (tmp_path / "settings.md").read_text(encoding="utf8")
-    assert made == (ROOT / "docs" / "settings.md").read_text(encoding="utf8")
-
-
 def test_every_message_is_in_the_troubleshooting_table():
     numbers = set(re.findall(r"\bSMW?\d{3}\b", README))
     for first, last in re.findall(r"\b(SMW?\d{3})-(SMW?\d{3})\b", README):
