@@ -13,6 +13,8 @@ from typing import Any
 
 from .activations import ACTIVATIONS
 from .config_checks import (
+    ENCODER_ONLY,
+    check_rates,
     check_sizes,
     is_count,
     is_number,
@@ -86,14 +88,7 @@ _KEYS: dict[str, dict[str, str]] = {
 _ONLY: dict[str, tuple[Any, ...]] = {
     "model_type": BERT_TYPES,
     "position_embedding_type": ("absolute",),
-    "pruned_heads": ({},),
-    "is_decoder": (False,),
-    "is_encoder_decoder": (False,),
-    "add_cross_attention": (False,),
-    "tie_encoder_decoder": (False,),
-    "cross_attention_hidden_size": (),
-    "quantization_config": ({},),
-    "is_causal": (False,),
+    **ENCODER_ONLY,
 }
 # Keys of the pooler, which no encoder of this package has, and of heads and records.
 _IGNORED = {
@@ -174,10 +169,7 @@ class BertConfig:
     def _check(self) -> None:
         keys = _KEYS[self.model_type]
         check_sizes({keys[name]: getattr(self, name) for name in _SIZES})
-        for name in _RATES:
-            rate = getattr(self, name)
-            holds = is_number(rate) and 0.0 <= rate < 1.0
-            need(keys[name], rate, holds, "a number in [0, 1)")
+        check_rates({keys[name]: getattr(self, name) for name in _RATES})
         for name in ("type_vocab_size", "pad_token_id"):
             value = getattr(self, name)
             need(name, value, value == 0 or is_count(value), "a whole number, at least 0")

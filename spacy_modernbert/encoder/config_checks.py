@@ -24,6 +24,18 @@ _OTHERS = frozenset(
     """.split()  # noqa: SIM905 - a block of words is easier to read than a page of quotes
 )
 
+# What these keys must hold, unless they are absent or null, in a network that is only an encoder.
+ENCODER_ONLY: dict[str, tuple[Any, ...]] = {
+    "pruned_heads": ({},),
+    "is_decoder": (False,),
+    "is_encoder_decoder": (False,),
+    "add_cross_attention": (False,),
+    "tie_encoder_decoder": (False,),
+    "cross_attention_hidden_size": (),
+    "quantization_config": ({},),
+    "is_causal": (False,),
+}
+
 
 def refuse_unsupported(data: Mapping[str, Any], only: Mapping[str, tuple[Any, ...]]) -> None:
     """Check keys that must hold certain values, be null or be absent.
@@ -56,6 +68,12 @@ def check_sizes(values: Mapping[str, Any]) -> None:
     """Check that all values are whole numbers above 0 (SM022)."""
     for name, value in values.items():
         need(name, value, is_count(value), "a whole number above 0")
+
+
+def check_rates(values: Mapping[str, Any]) -> None:
+    """Check that all values are dropout rates (SM022)."""
+    for name, value in values.items():
+        need(name, value, is_number(value) and 0.0 <= value < 1.0, "a number in [0, 1)")
 
 
 def is_count(value: Any) -> bool:

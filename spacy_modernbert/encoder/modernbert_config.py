@@ -22,6 +22,8 @@ from typing import Any, ClassVar, NoReturn
 from ..errors import Errors
 from .activations import ACTIVATIONS
 from .config_checks import (
+    ENCODER_ONLY,
+    check_rates,
     check_sizes,
     is_count,
     is_number,
@@ -59,14 +61,7 @@ _ONLY: dict[str, tuple[Any, ...]] = {
     "model_type": ("modernbert",),
     "position_embedding_type": ("absolute", "sans_pos", "rope"),
     "rope_scaling": ({},),
-    "pruned_heads": ({},),
-    "is_decoder": (False,),
-    "is_encoder_decoder": (False,),
-    "add_cross_attention": (False,),
-    "tie_encoder_decoder": (False,),
-    "cross_attention_hidden_size": (),
-    "quantization_config": ({},),
-    "is_causal": (False,),
+    **ENCODER_ONLY,
     "use_bidirectional_attention": (True,),
     "partial_rotary_factor": (1, 1.0),
     "use_qk_norm": (False,),
@@ -196,9 +191,7 @@ class ModernBertConfig:
 
     def _check(self) -> None:
         check_sizes({name: getattr(self, name) for name in _SIZES})
-        for name in _RATES:
-            rate = getattr(self, name)
-            need(name, rate, is_number(rate) and 0.0 <= rate < 1.0, "a number in [0, 1)")
+        check_rates({name: getattr(self, name) for name in _RATES})
         for name in _SWITCHES:
             need(name, getattr(self, name), isinstance(getattr(self, name), bool), "true or false")
         for name in ("norm_eps", "global_rope_theta", "local_rope_theta"):

@@ -17,6 +17,7 @@ from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from typing_extensions import Self
 
+from ..errors import shorten
 from ..text.files import atomic_path
 from .error_handling import annotate_batch, annotate_stream
 
@@ -135,7 +136,7 @@ class CheckpointPipe(TrainablePipe):
         wrong = [item for item in found if not isinstance(item, Doc)]
         if wrong or not is_iterable:
             item = (wrong or found)[0]
-            what = f"the {type(item).__name__} {str(item)[:60]!r}"
+            what = f"the {type(item).__name__} {shorten(item)!r}"
             raise ValueError(self.not_docs.format(name=self.name, item=what))
         return found
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from spacy_modernbert.gliner.inference.decoding import decode
+from spacy_modernbert.gliner.inference.decoding import choose_spans
 from spacy_modernbert.gliner.inference.model import GlinerModel
 from spacy_modernbert.gliner.inference.predict import find_spans
 from spacy_modernbert.gliner.inference.sequences import SplitText
@@ -39,7 +39,9 @@ def predict(
     )
     entities = []
     for span, candidates in zip(spans, found, strict=True):
-        kept = decode(candidates, nested=not flat_ner, multi_label=multi_label)
+        kept = candidates.take(
+            choose_spans(candidates, nested=not flat_ner, multi_label=multi_label)
+        )
         entities.append(
             [
                 (int(span.starts[start]), int(span.ends[end - 1]), names[label], float(score))

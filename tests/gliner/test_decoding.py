@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_modernbert.gliner.inference.decoding import decode
+from spacy_modernbert.gliner.inference.decoding import choose_spans
 from spacy_modernbert.gliner.inference.scored_spans import (
     ScoredSpans,
     candidates_above_threshold,
@@ -59,7 +59,7 @@ def spans_of_a_text(draw):
 def test_the_choice(spans, nested, multi_label):
     columns = [np.array(column) for column in zip(*spans, strict=True)] or [np.array([])] * 4
     candidates = ScoredSpans.of(columns[0], columns[1] + 1, columns[2], columns[3])
-    chosen = decode(candidates, nested=nested, multi_label=multi_label)
+    chosen = candidates.take(choose_spans(candidates, nested=nested, multi_label=multi_label))
     rows = zip(chosen.starts, chosen.ends - 1, chosen.labels, chosen.scores, strict=True)
     expected = brute_force(spans, nested=nested, multi_label=multi_label)
     assert [tuple(map(float, row)) for row in rows] == [tuple(map(float, e)) for e in expected]
@@ -134,6 +134,6 @@ def test_a_thousand_candidates_take_no_time():
         spent = []
         for _ in range(5):
             begin = time.process_time()
-            decode(candidates, nested=nested, multi_label=True)
+            choose_spans(candidates, nested=nested, multi_label=True)
             spent.append(time.process_time() - begin)
         assert min(spent) < 0.01

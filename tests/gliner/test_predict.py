@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_modernbert.gliner.inference.decoding import decode
+from spacy_modernbert.gliner.inference.decoding import choose_spans
 from spacy_modernbert.gliner.inference.predict import find_spans
 from spacy_modernbert.gliner.inference.scored_spans import CandidateSpans
 from spacy_modernbert.gliner.inference.sequences import SplitText
@@ -117,7 +117,7 @@ def test_equal_labels_count_once(kind):
     labels = [LABELS[0], LABELS[0], LABELS[1]]
     words = [SplitText(split_words(text).words) for text in TEXTS]
     found = find_spans(model, words, labels, thresholds=[0.5, 0.1, 0.5])
-    assert [len(decode(c)) for c in found] == [len(entities) for entities in twice]
+    assert [len(choose_spans(c)) for c in found] == [len(entities) for entities in twice]
     assert all(1 not in c.labels for c in found)
 
 

@@ -31,20 +31,24 @@ def make_nlp(checkpoint, *, factory="transformer", **settings):
     return nlp
 
 
-def add_listeners(nlp):
-    """A tagger and an ner that listen to the encoder."""
-    tagger = {"@architectures": "spacy.Tagger.v2", "nO": None, "tok2vec": LISTENER}
-    ner = {
+def ner_model(tok2vec):
+    """The model of an ner."""
+    return {
         "@architectures": "spacy.TransitionBasedParser.v2",
         "state_type": "ner",
         "extra_state_tokens": False,
         "hidden_width": 32,
         "maxout_pieces": 2,
         "use_upper": False,
-        "tok2vec": LISTENER,
+        "tok2vec": tok2vec,
     }
+
+
+def add_listeners(nlp):
+    """A tagger and an ner that listen to the encoder."""
+    tagger = {"@architectures": "spacy.Tagger.v2", "nO": None, "tok2vec": LISTENER}
     nlp.add_pipe("tagger", config={"model": tagger})
-    nlp.add_pipe("ner", config={"model": ner})
+    nlp.add_pipe("ner", config={"model": ner_model(LISTENER)})
     return nlp
 
 

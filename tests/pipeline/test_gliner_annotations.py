@@ -12,6 +12,7 @@ from spacy_modernbert.pipeline.gliner.annotations import (
     install_extension,
     read_examples,
 )
+from spacy_modernbert.pipeline.gliner.config import GlinerPipeConfig
 from spacy_modernbert.pipeline.gliner.doc_words import DocWords
 
 LABELS = {"PER": "person", "ORG": "company"}
@@ -30,6 +31,10 @@ def example(nlp, words, ents=(), *, predicted=None, missing=()):
     return Example(Doc(nlp.vocab, words=predicted or words), doc)
 
 
+def read(examples, labels, **settings):
+    return read_examples(examples, GlinerPipeConfig(labels=labels, **settings))
+
+
 def only(gold):
     (text,) = gold.texts
     return text
@@ -37,7 +42,7 @@ def only(gold):
 
 def test_entities(nlp):
     eg = example(nlp, ["Ann", "Lee", "\n", "of", "Apple"], [(0, 2, "PER"), (4, 5, "ORG")])
-    text = only(read_examples([eg], LABELS, spans_key="sc"))
+    text = only(read([eg], LABELS, spans_key="sc"))
     assert text.text.words == ["Ann", "Lee", "of", "Apple"]
     found = [(s.start, s.end, s.label) for s in text.spans]
     assert found == [(0, 2, "person"), (3, 4, "company")]
@@ -48,23 +53,23 @@ def test_entities(nlp):
 def test_a_group_of_spans_goes_before_entities(nlp):
     eg = example(nlp, ["Ann", "Lee"], [(0, 2, "PER")])
     eg.reference.spans["sc"] = [Span(eg.reference, 0, 1, "ORG"), Span(eg.reference, 0, 2, "ORG")]
-    text = only(read_examples([eg], LABELS, spans_key="sc"))
+    text = only(read([eg], LABELS, spans_key="sc"))
     assert [(s.start, s.end) for s in text.spans] == [(0, 1), (0, 2)]
-    assert only(read_examples([eg], LABELS, spans_key="other")).spans[0].label == "person"
+    assert only(read([eg], LABELS, spans_key="other")).spans[0].label == "person"
 
 
 def test_no_annotation_is_no_text_and_none_found_is_one(nlp):
     doc = nlp.make_doc("It rains")
-    assert read_examples([Example(doc, doc.copy())], LABELS, spans_key="sc").texts == []
-    assert only(read_examples([example(nlp, ["It", "rains"])], LABELS, spans_key="sc")).spans == []
+    assert read([Example(doc, doc.copy())], LABELS, spans_key="sc").texts == []
+    assert only(read([example(nlp, ["It", "rains"])], LABELS, spans_key="sc")).spans == []
 
 
 def test_tokens_without_annotation_are_unknown(nlp):
     eg = example(nlp, ["Ann", "\n", "and", "Bob"], [(0, 1, "PER")], missing=[2, 3])
-    text = only(read_examples([eg], LABELS, spans_key="sc"))
+    text = only(read([eg], LABELS, spans_key="sc"))
     assert text.unknown.tolist() == [False, True, True]
     other = example(nlp, ["Ann", "is", "Bob"], missing=[2], predicted=["Ann", "is", "B", "ob"])
-    assert only(read_examples([other], LABELS, spans_key="sc")).unknown.tolist() == [0, 0, 1, 1]
+    assert only(read([other], LABELS, spans_key="sc")).unknown.tolist() == [0, 0, 1, 1]
 
 
 def test_other_tokens(nlp):
@@ -72,14 +77,14 @@ def test_other_tokens(nlp):
         nlp, ["Ann-Lee", "of", "U.K", "."], [(0, 1, "PER"), (2, 3, "ORG")],
         predicted=["Ann", "-", "Lee", "of", "U.K."],
     )  # fmt: skip
-    gold = read_examples([eg], LABELS, spans_key="sc")
+    gold = read([eg], LABELS, spans_key="sc")
     assert [(s.start, s.end, s.label) for s in only(gold).spans] == [(0, 3, "person")]
     assert gold.unaligned == {"ORG": 1}
 
 
 def test_upstream_s_words(nlp):
     eg = example(nlp, ["Write", "a@b.org", "now"], [(1, 2, "PER")])
-    text = only(read_examples([eg], LABELS, spans_key="sc", words="gliner"))
+    text = only(read([eg], LABELS, spans_key="sc", words="gliner"))
     assert text.text.words == ["Write", "a", "@", "b", ".", "org", "now"]
     assert [(s.start, s.end) for s in text.spans] == [(1, 6)]
 
@@ -87,7 +92,7 @@ def test_upstream_s_words(nlp):
 def test_a_doc_s_own_labels(nlp):
     eg = example(nlp, ["Ann", "of", "Apple"], [(0, 1, "PER"), (2, 3, "ORG")])
     eg.reference._.gliner_labels = {"PER": "human being", "CITY": "city"}
-    text = only(read_examples([eg], LABELS, spans_key="sc"))
+    text = only(read([eg], LABELS, spans_key="sc"))
     assert [s.label for s in text.spans] == ["human being"]
     assert text.labels == ["human being", "city"]
     found = find_labels([eg, example(nlp, ["x"], [(0, 1, "ORG")])], spans_key="sc")

@@ -11,6 +11,8 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from spacy_modernbert.gliner.checkpoint.serialization import save_gliner
+from spacy_modernbert.pipeline.gliner.annotations import read_examples
+from spacy_modernbert.pipeline.gliner.config import GlinerPipeConfig
 from spacy_modernbert.pipeline.gliner.doc_words import DocWords
 from tests.gliner.tiny import tiny_model
 
@@ -84,7 +86,8 @@ def test_gold_spans_of_glued_tokens_hold_all_their_words(folders):
     nlp = make(folders, labels=["ORG"])
     doc = nlp.make_doc("Meridian Systems(Rotterdam). grew")
     doc.ents = [Span(doc, 0, 4, label="ORG")]
-    (text,) = nlp.get_pipe("gliner")._read([Example(nlp.make_doc(doc.text), doc)]).texts
+    config = GlinerPipeConfig(labels=["ORG"])
+    (text,) = read_examples([Example(nlp.make_doc(doc.text), doc)], config).texts
     assert [(span.start, span.end) for span in text.spans] == [(0, 6)]
 
 

@@ -15,7 +15,7 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from spacy.util import fix_random_seed
 
-from .conftest import LISTENER, MODEL, add_listeners, examples, make_nlp
+from .conftest import LISTENER, MODEL, add_listeners, examples, make_nlp, ner_model
 from .test_training import step
 
 OWN = {**LISTENER, "@architectures": "spacy_modernbert.TransformerListener.v1"}
@@ -96,20 +96,11 @@ def test_sourced_component_lets_its_old_encoder_go(checkpoint):
 def two_encoders(first, second, *, order=("a", "b", "tagger", "ner"), names=("a", "b")):
     """An encoder `a`, an encoder `b`, a tagger that listens to one and an ner to the other."""
     nlp = spacy.blank("en")
-    ner = {
-        "@architectures": "spacy.TransitionBasedParser.v2",
-        "state_type": "ner",
-        "extra_state_tokens": False,
-        "hidden_width": 32,
-        "maxout_pieces": 2,
-        "use_upper": False,
-        "tok2vec": {**LISTENER, "upstream": names[1]},
-    }
     pipes = {
         "a": ("modernbert", {"model": {"@architectures": MODEL, "name": str(first)}}),
         "b": ("modernbert", {"model": {"@architectures": MODEL, "name": str(second)}}),
         "tagger": ("tagger", {"model": tagger(upstream=names[0])}),
-        "ner": ("ner", {"model": ner}),
+        "ner": ("ner", {"model": ner_model({**LISTENER, "upstream": names[1]})}),
     }
     for name in order:
         factory, config = pipes[name]

@@ -8,20 +8,10 @@ from numpy.typing import NDArray
 from .scored_spans import ScoredSpans
 
 
-def decode(
-    candidates: ScoredSpans, *, nested: bool = False, multi_label: bool = False
-) -> ScoredSpans:
-    """Choose the best spans that are compatible, greedily, as upstream does.
-
-    See `choose_spans`.
-    """
-    return candidates.take(choose_spans(candidates, nested=nested, multi_label=multi_label))
-
-
 def choose_spans(
     candidates: ScoredSpans, *, nested: bool = False, multi_label: bool = False
 ) -> NDArray[np.intp]:
-    """Choose the best spans that are compatible, and return their indices.
+    """Choose the best spans that are compatible, greedily, as upstream does; return their indices.
 
     Two labels of the same span are compatible only with ``multi_label``. Spans that overlap
     otherwise are incompatible in a flat decoding; in a nested one they are compatible if one

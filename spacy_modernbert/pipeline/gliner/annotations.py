@@ -16,9 +16,10 @@ from spacy.training import Example
 
 from ...gliner.inference.label_texts import readable_label_texts
 from ...gliner.training.dataset import AnnotatedSpan, AnnotatedText
-from .doc_words import DocWords, WordMode
+from .config import GlinerPipeConfig
+from .doc_words import DocWords
 from .extensions import EXTENSION, install_extension
-from .labels import Labels, read_labels
+from .labels import read_labels
 
 _MISSING = 0  # of `token.ent_iob`
 # Not when a component is created: unpickling imports this module, and creates none.
@@ -38,28 +39,18 @@ class TrainingBatch:
     unaligned: dict[str, int] = field(default_factory=dict)
 
 
-def read_examples(
-    examples: Iterable[Example],
-    labels: Labels,
-    *,
-    spans_key: str | None,
-    words: WordMode = "spacy",
-    cross_sentences: bool = False,
-) -> TrainingBatch:
+def read_examples(examples: Iterable[Example], config: GlinerPipeConfig) -> TrainingBatch:
     """Read annotated Docs, and leave out those without annotation.
 
     Args:
         examples: Predicted Docs, whose words are read, and references with the annotation.
-        labels: Labels that annotators looked for, unless a reference has its own in
+        config: The settings. Annotators looked for its labels, unless a reference has its own in
             ``doc._.gliner_labels``. Spans of other labels are left out.
-        spans_key: Group of ``doc.spans`` with the annotation.
-        words: What the model reads as words.
-        cross_sentences: Whether a predicted span may contain the start of a sentence.
     """
     batch = TrainingBatch()
-    shared = read_labels(labels)
+    shared = read_labels(config.labels)
     for example in examples:
-        spans = annotated_spans(example.reference, spans_key)
+        spans = annotated_spans(example.reference, config.spans_key)
         if spans is None:
             continue
         own = doc_labels(example.reference)
@@ -68,10 +59,10 @@ def read_examples(
         aligned = _align(example, wanted)
         if len(aligned) < len(wanted):
             _count_lost(wanted, aligned, batch.unaligned)
-        is_group = spans_key in example.reference.spans
+        is_group = config.spans_key in example.reference.spans
         unknown = None if is_group else _unknown(example)
-        read = DocWords.read(example.predicted, words)
-        text = read.text(cross_sentences=cross_sentences)
+        read = DocWords.read(example.predicted, config.word_mode)
+        text = read.text(cross_sentences=config.cross_sentences)
         gold = _gold(read, aligned, known)
         hidden = None if unknown is None else unknown[read.first]
         batch.texts.append(AnnotatedText(text, gold, list(known.values()), hidden))

@@ -14,21 +14,12 @@ from torch import Tensor
 
 from ...errors import Errors
 from ...gliner.inference.sequences import SplitText
-from .annotations import (
-    TrainingBatch,
-    find_labels,
-    group_by_labels,
-    read_examples,
-)
+from .annotations import find_labels, group_by_labels, read_examples
 from .candidates import candidate_spans
 from .config import GlinerPipeConfig, NewHeadConfig
 from .doc_words import DocSpans, DocWords, warn_of_unspaced
 from .initialization import check_labels, put_new_head, warn_of_lost_spans
-from .labels import (
-    Labels,
-    all_label_texts,
-    read_labels,
-)
+from .labels import Labels, all_label_texts, read_labels
 from .model import GlinerInput
 from .span_groups import (
     keep_scores,
@@ -146,7 +137,8 @@ class GlinerPipe(GlinerState):
             check_labels(get_examples(), self.labels, spans_key=key)
         self.trainer.reset(nlp, phrases)
         batches = util.minibatch(get_examples(), _EXAMPLES)
-        warn_of_lost_spans(self.model, (self._read(batch) for batch in batches))
+        config = self._config()
+        warn_of_lost_spans(self.model, (read_examples(batch, config) for batch in batches))
 
     def update(
         self,
@@ -165,9 +157,10 @@ class GlinerPipe(GlinerState):
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, "GlinerPipe.update")
-        texts = self._read(examples).texts
+        config = self._config()
+        texts = read_examples(examples, config).texts
         if texts:
-            losses[self.name] += self.trainer.accumulate(texts, self._config(), drop=drop)
+            losses[self.name] += self.trainer.accumulate(texts, config, drop=drop)
         if sgd:
             self.finish_update(sgd)
         return losses
@@ -221,16 +214,6 @@ class GlinerPipe(GlinerState):
         if checkpoint.vectors_of(list(self._read_labels(None).values())) is None:
             raise ValueError(Errors.SM110)
         self.model.shim.set(checkpoint.without_label_encoder())
-
-    def _read(self, examples: Iterable[Example]) -> TrainingBatch:
-        config = self._config()
-        return read_examples(
-            examples,
-            config.labels,
-            spans_key=config.spans_key,
-            words=config.word_mode,
-            cross_sentences=config.cross_sentences,
-        )
 
     def _texts(
         self, docs: Sequence[Doc], words: Sequence[DocWords], config: GlinerPipeConfig

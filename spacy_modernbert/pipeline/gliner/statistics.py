@@ -54,13 +54,7 @@ def count_spans(
         found.per_label.update(names)
         labels = config.labels if known is None else known
         found.unknown.update(name for name in names if name not in labels)
-    batch = read_examples(
-        examples,
-        config.labels,
-        spans_key=config.spans_key,
-        words=config.word_mode,
-        cross_sentences=config.cross_sentences,
-    )
+    batch = read_examples(examples, config)
     found.unaligned.update(batch.unaligned)
     found.coverage = count_coverage(model.checkpoint, batch.texts)
     return found

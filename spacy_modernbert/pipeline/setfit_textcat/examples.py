@@ -9,7 +9,7 @@ import numpy as np
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ...errors import Errors
+from ...errors import Errors, shorten
 from .checks import check_label
 
 Cats: TypeAlias = Mapping[str, float]
@@ -136,8 +136,7 @@ def _read_label(label: Any, item: Any) -> str:
 
 
 def _no_example(item: Any) -> ValueError:
-    shown = repr(item)
-    return ValueError(Errors.SM233.format(item=shown if len(shown) <= 100 else f"{shown[:100]}..."))
+    return ValueError(Errors.SM233.format(item=shorten(repr(item), most=100)))
 
 
 def text_of(text: Text) -> str:

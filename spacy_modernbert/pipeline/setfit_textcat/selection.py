@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -42,13 +43,19 @@ def label_matrix(given: Sequence[AnnotatedText], settings: LearningSettings) -> 
     Returns:
         1, 0, or NaN where unknown; all NaN for a text of no use. *Shape:* (texts, labels).
     """
-    multi_label = settings.flat.multi_label
+    useful = [why_useless(item, settings) is None for item in given]
     matrix = np.full((len(given), len(settings.labels)), np.nan, dtype=np.float32)
-    for row, item in zip(matrix, given, strict=True):
-        if why_useless(item, settings) is None:
-            missing = np.nan if multi_label and not item.is_complete else 0.0
-            row[:] = [float(item.cats.get(label, missing)) for label in settings.labels]
+    matrix[useful] = _rows(list(compress(given, useful)), settings)
     return matrix
+
+
+def _rows(useful: Sequence[AnnotatedText], settings: LearningSettings) -> LabelMatrix:
+    """Lay the annotation of texts out that something can be learned from; see `label_matrix`."""
+    rows = np.empty((len(useful), len(settings.labels)), dtype=np.float32)
+    for row, item in zip(rows, useful, strict=True):
+        missing = np.nan if settings.flat.multi_label and not item.is_complete else 0.0
+        row[:] = [float(item.cats.get(label, missing)) for label in settings.labels]
+    return rows
 
 
 def why_useless(item: AnnotatedText, settings: LearningSettings) -> str | None:
@@ -76,7 +83,7 @@ def select_annotated(given: Sequence[AnnotatedText], settings: LearningSettings)
     """Return the texts that something can be learned from."""
     useful = [item for item in given if why_useless(item, settings) is None]
     complete = np.array([item.is_complete for item in useful], dtype=np.bool_)
-    return Selected([item.text for item in useful], label_matrix(useful, settings), complete)
+    return Selected([item.text for item in useful], _rows(useful, settings), complete)
 
 
 class UselessExamples:
